@@ -1,0 +1,44 @@
+# Needs make and a Python; everything else is installed into .venv on first use, with the versions of constraints.txt.
+# All paths are relative, so that the path of the clone may contain spaces.
+
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help verify test lint clean
+
+# A failed installation takes its target along, and so is tried again from the start.
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1 - /p' Makefile
+	@echo "ARGS is passed on, as in: make test ARGS='-k readme'; PYTHON names another interpreter for .venv."
+
+verify: .venv/pyvenv.cfg ## put every statement on trial
+	.venv/bin/python -m proofs_checks verify $(ARGS)
+
+test: .venv/pyvenv.cfg ## run the tests
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/pyvenv.cfg ## check style, format and types
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+
+clean: ## remove the environment and everything else that was made here
+	rm -rf .venv .altgrad .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/pyvenv.cfg: pyproject.toml constraints.txt
+	$(if $(fault),$(error $(fault)))
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet -c constraints.txt setuptools
+	.venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[tests]'
+
+# Why $(PYTHON) cannot make .venv; empty if it can.
+fault = $(shell \
+	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "$(PYTHON) is no Python 3.11 or later: install one (apt install python3, brew install python)" \
+			"or name one (make PYTHON=python3.12 ...)"; \
+	elif ! $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+		echo "$(PYTHON) cannot make virtual environments: install its venv module (apt install python3-venv)"; \
+	fi)

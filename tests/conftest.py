@@ -1,0 +1,41 @@
+"""How every test session runs: the profile of Hypothesis, and no skip that is not expected."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+EXPECTED_SKIPS: dict[str, str] = {}  # how a skip's reason begins: why that skip is right
+
+# No deadline: how long an example takes says nothing about whether a statement holds.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def _skips(config: pytest.Config) -> list[tuple[str, str, bool]]:
+    """Where and why each skip happened, and whether it is expected.
+
+    They are those that the terminal counts: unlike the report hooks of this file, it hears of every folder.
+    """
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None, "without the terminal's reports no skip would be noticed"
+    reports = reporter.stats.get("skipped", [])
+    skips = [(report.nodeid, report.longrepr[2].removeprefix("Skipped: ")) for report in reports]
+    return [(where, reason, reason.startswith(tuple(EXPECTED_SKIPS))) for where, reason in skips]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    unexpected = not all(expected for _, _, expected in _skips(session.config))
+    if unexpected and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    skips = _skips(config)
+    terminalreporter.write_line(f"skipped: {len(skips)} (expected {sum(expected for _, _, expected in skips)})")
+    for where, reason, expected in skips:
+        if not expected:
+            terminalreporter.write_line(f"unexpected skip: {where}: {reason}", red=True)
