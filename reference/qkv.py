@@ -1,0 +1,221 @@
+r"""Exact softmax attention and its gradients in Q, K, V, without the n × m matrix.
+
+For one head, with M_ij = 1 where query i may see key j (everywhere, or where i >= j),
+
+.. math::
+
+    S = \tau\, Q K^\top, \qquad
+    f_{ij} = \frac{M_{ij}\, e^{S_{ij} - \mu_i}}{\sum_l M_{il}\, e^{S_{il} - \mu_i}}, \quad
+    \mu_i = \max_{M_{ij} = 1} S_{ij}, \qquad
+    O = f V.
+
+Subtracting μ_i changes no f_ij and makes every exponent at most 0, and one of each row equal to 0. So the sum lies in
+[1, m], and an exponential that underflows belongs to a weight that is 0 in this precision.
+
+For L = ⟨dO, O⟩ we have dL = ⟨dO, df V⟩ + ⟨dO, f dV⟩. The second term gives the gradient on V. In the first, row i of f
+moves by df_ij = f_ij (dS_ij − Σ_l f_il dS_il); collecting dS_ij, with Σ_l f_il (dO Vᵀ)_il = (dO Oᵀ)_ii, gives P:
+
+.. math::
+
+    P = f \odot \bigl(dO\, V^\top - \mathrm{rowsum}(dO \odot O)\, 1^\top\bigr), \qquad
+    dQ = \tau P K, \quad dK = \tau P^\top Q, \quad dV = f^\top dO.
+
+| symbol | shape | meaning |
+|---|---|---|
+| `Q`, `dQ` | (n, d) | queries, the gradient on them |
+| `K`, `dK` | (m, d) | keys |
+| `V`, `dV` | (m, e) | values, h in the paper (C.9) |
+| `dO` | (n, e) | cotangent of the output, G in the paper |
+| `f` | (n, m) | attention weights, f in the paper (C.8); rows sum to 1 |
+| `O` | (n, e) | output, s in the paper (C.10) |
+| `P` | (n, m) | cotangent of the scores, p in the paper (C.12); rows sum to 0 |
+| τ | number | `scale`; 1/d in the paper (1.2) |
+
+A row of f needs no other row, so both maps run over blocks of rows, and the second computes f again. This costs
+O(n m (d + e)) time and memory for inputs, outputs and one block of about `BLOCK_ENTRIES` scores (in the gradient one
+more, for P).
+
+Softmax attention is Vaswani et al., *Attention is all you need* (2017). Working by blocks and recomputing the weights
+for the gradient follows Rabe & Staats, *Self-attention does not need O(n²) memory* (2021), and Dao et al.,
+*FlashAttention* (2022); they cut the keys as well, here a block holds whole rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from reference.errors import AltgradError
+from reference.shapes import shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reference.shapes import FloatArray
+
+__all__ = ["QKVGradient", "attention", "attention_vjp"]
+
+BLOCK_ENTRIES = 2**22  # scores held at once: 16 MiB in float32
+
+
+class QKVGradient(NamedTuple):
+    """Gradients on Q, K and V, each of its operand's shape."""
+
+    Q: FloatArray
+    K: FloatArray
+    V: FloatArray
+
+
+class Wording(NamedTuple):
+    """What the caller calls itself and its operands, for the messages."""
+
+    function: str
+    Q: str = "Q"
+    K: str = "K"
+    V: str = "V"
+    cotangent: str = "dO"
+
+    def finite(self, what: str, array: FloatArray, cure: str = "smaller operands") -> FloatArray:
+        """The array, if it did not overflow. Call under errstate: this check stands in for NumPy's warnings."""
+        if not np.isfinite(array).all():
+            cure += "" if array.dtype == np.float64 else ", or float64"
+            largest = np.finfo(array.dtype).max
+            raise AltgradError(f"{self.function}: {what} overflows {array.dtype} (at most {largest!s}), needs {cure}")
+        return array
+
+
+@shapes(Q="... n d", K="... m d", V="... m e")
+def attention(Q: FloatArray, K: FloatArray, V: FloatArray, *, scale: float, causal: bool = False) -> FloatArray:
+    r"""Exact softmax attention (1.2, C.3, with Q = X W_Q, K = X W_K, V = X W_V).
+
+    .. math:: \mathrm{Softmax}(\tau\, Q K^\top)\, V, \qquad \tau = \mathrm{scale}
+
+    Shapes: Q (..., n, d), K (..., m, d), V (..., m, e) -> (..., n, e), in their dtype. With `causal`, query i sees the
+    keys j <= i, which needs n = m. Cost: O(n m (d + e)) per head; memory for the output and one block of scores.
+
+    Raises AltgradError for operands that are not finite float32 or float64 arrays of these shapes, for `causal` with
+    n ≠ m, and where the scores or the output overflow.
+
+    >>> Q, K, V = np.zeros((1, 2)), np.eye(3, 2), np.array([[3.0], [6.0], [9.0]])
+    >>> attention(Q, K, V, scale=0.5)  # equal scores: the mean of the values
+    array([[6.]])
+    >>> attention(1e4 * np.eye(2), np.eye(2), V[:2], scale=1)  # far apart: a look-up
+    array([[3.],
+           [6.]])
+    """
+    words = Wording("attention")
+    _check_causal(words.function, Q, K, causal)
+    output = np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype)  # (..., n, e)
+    for head in np.ndindex(Q.shape[:-2]):
+        output[head] = forward(Q[head], K[head], V[head], scale, causal, words)
+    return output
+
+
+@shapes(Q="... n d", K="... m d", V="... m e", dO="... n e")
+def attention_vjp(
+    Q: FloatArray, K: FloatArray, V: FloatArray, dO: FloatArray, *, scale: float, causal: bool = False
+) -> QKVGradient:
+    r"""Gradients of ⟨dO, attention(Q, K, V)⟩ on Q, K and V (P is C.12's p; the parts of D.17, F.4 and G.3).
+
+    .. math::
+
+        dQ = \tau P K, \quad dK = \tau P^\top Q, \quad dV = f^\top dO, \qquad
+        P = f \odot \bigl(dO\, V^\top - \mathrm{rowsum}(dO \odot f V)\, 1^\top\bigr)
+
+    Shapes: Q (..., n, d), K (..., m, d), V (..., m, e), dO (..., n, e) -> (..., n, d), (..., m, d), (..., m, e), in
+    their dtype. Cost: O(n m (d + e)) per head; memory for the gradients and two blocks.
+
+    Raises AltgradError as `attention` does, and where dO Vᵀ - rowsum(dO ⊙ f V) or a gradient overflows.
+
+    >>> Q, K, V = np.zeros((1, 2)), np.eye(2), np.array([[3.0], [5.0]])
+    >>> gradient = attention_vjp(Q, K, V, np.ones((1, 1)), scale=1)
+    >>> gradient.Q  # more weight on the second key, away from the first
+    array([[-0.5,  0.5]])
+    >>> gradient.V
+    array([[0.5],
+           [0.5]])
+    """
+    words = Wording("attention_vjp")
+    _check_causal(words.function, Q, K, causal)
+    gradient = QKVGradient(np.empty_like(Q), np.empty_like(K), np.empty_like(V))
+    for head in np.ndindex(Q.shape[:-2]):
+        one = backward(Q[head], K[head], V[head], dO[head], scale, causal, words)
+        gradient.Q[head], gradient.K[head], gradient.V[head] = one
+    return gradient
+
+
+@np.errstate(all="ignore")
+def forward(Q: FloatArray, K: FloatArray, V: FloatArray, scale: float, causal: bool, words: Wording) -> FloatArray:
+    """One head of `attention`, for checked operands."""
+    output = np.empty((len(Q), V.shape[1]), Q.dtype)  # (n, e)
+    for rows, keys in _blocks(len(Q), len(K), causal):
+        output[rows] = _weights(scale * Q[rows], K[keys], rows, causal, words) @ V[keys]  # (b, e)
+    return words.finite(f"the output softmax(scale {words.Q} {words.K}ᵀ) {words.V}", output)
+
+
+@np.errstate(all="ignore")
+def backward(
+    Q: FloatArray, K: FloatArray, V: FloatArray, dO: FloatArray, scale: float, causal: bool, words: Wording
+) -> QKVGradient:
+    """One head of `attention_vjp`, for checked operands."""
+    dQ, dK, dV = np.empty_like(Q), np.zeros_like(K), np.zeros_like(V)  # (n, d), (m, d), (m, e)
+    for rows, keys in _blocks(len(Q), len(K), causal):
+        tau_Q = scale * Q[rows]  # (b, d)
+        f = _weights(tau_Q, K[keys], rows, causal, words)  # (b, m)
+        dV[keys] += f.T @ dO[rows]  # (m, e)
+        P = _score_cotangent(f, V[keys], dO[rows], rows, causal, words)  # (b, m)
+        dQ[rows] = P @ K[keys]  # (b, d)
+        dK[keys] += P.T @ tau_Q  # (m, d)
+        del f, P  # or they would stand beside the next block
+    dQ *= scale
+    for operand, array in zip((words.Q, words.K, words.V), (dQ, dK, dV), strict=True):
+        words.finite(f"the gradient on {operand}", array, "smaller operands or scale")
+    return QKVGradient(dQ, dK, dV)
+
+
+def _check_causal(function: str, Q: FloatArray, K: FloatArray, causal: bool) -> None:
+    n, m = Q.shape[-2], K.shape[-2]
+    if causal and n != m:
+        raise AltgradError(f"{function}: K has m = {m} keys, causal needs m = n with n = {n} from Q")
+
+
+def _blocks(n: int, m: int, causal: bool) -> Iterator[tuple[slice, slice]]:
+    """The rows of each block, and the keys that some row of it may see."""
+    step = max(1, BLOCK_ENTRIES // m)
+    for first in range(0, n, step):
+        stop = min(first + step, n)
+        yield slice(first, stop), slice(stop if causal else m)
+
+
+def _weights(tau_Q: FloatArray, K: FloatArray, rows: slice, causal: bool, words: Wording) -> FloatArray:
+    """Rows of f: softmax of the scores over the keys each row may see, 0 elsewhere."""
+    f = tau_Q @ K.T  # (b, m), scores, then their softmax in place
+    if causal:
+        _fill_future(f, rows, 0.0)  # a score that the mask hides may overflow
+    words.finite(f"scale {words.Q} {words.K}ᵀ (the scores)", f, "smaller operands or scale")
+    if causal:
+        _fill_future(f, rows, -np.inf)
+    f -= f.max(axis=1, keepdims=True)  # (b, 1)
+    np.exp(f, out=f)
+    f /= f.sum(axis=1, keepdims=True)  # (b, 1)
+    return f
+
+
+def _score_cotangent(
+    f: FloatArray, V: FloatArray, dO: FloatArray, rows: slice, causal: bool, words: Wording
+) -> FloatArray:
+    """Rows of P = f ⊙ (dO Vᵀ - rowsum(dO ⊙ O)), with O = f V."""
+    P = dO @ V.T  # (b, m), dO Vᵀ, then P in place
+    if causal:
+        _fill_future(P, rows, 0.0)  # as in _weights
+    P -= (dO * (f @ V)).sum(axis=1, keepdims=True)  # (b, 1), the mean of dO Vᵀ under the weights f
+    words.finite(f"{words.cotangent} {words.V}ᵀ - rowsum({words.cotangent} ⊙ output)", P)
+    P *= f
+    return P
+
+
+def _fill_future(block: FloatArray, rows: slice, value: float) -> None:
+    """Set the pairs that a causal mask hides, all of them in the block's last columns, in place."""
+    square = block[:, rows.start :]  # (b, b), a view
+    square[~np.tri(len(square), dtype=bool)] = value
