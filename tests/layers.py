@@ -1,0 +1,32 @@
+"""Layers for the tests of rounding: those of the checks, and some with scores up to 1e4."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from proofs_checks.instances import Array, Instance, layers, odd_scale, paper_scale, unit_scale
+
+anywhere = layers(unit_scale, paper_scale, odd_scale, masks=(False, True))
+
+
+def huge_layer(n: int, d: int, seed: int, causal: bool, dtype: Any) -> Instance:
+    """Gaussian operands, the weights scaled so that the largest score is 1e4."""
+    rng = np.random.default_rng(seed)
+    X, W, W_V, G = (rng.normal(size=shape) for shape in ((n, d), (d, d), (d, d), (n, d)))
+    W *= 1e4 / np.abs(X @ W @ X.T).max()
+    operands: dict[str, Array] = {"X": X, "W": W, "W_V": W_V, "G": G}
+    return Instance({name: a.astype(dtype) for name, a in operands.items()}, Fraction(1), causal)
+
+
+huge = st.builds(
+    huge_layer,
+    n=st.integers(1, 5),
+    d=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+    causal=st.booleans(),
+    dtype=st.sampled_from((np.float32, np.float64)),
+)
