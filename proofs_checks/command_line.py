@@ -1,0 +1,139 @@
+"""The command `altgrad` (the same as `python -m proofs_checks`)."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from proofs_checks import export, terminal
+from proofs_checks.judgement import differences, judge
+from proofs_checks.runner import PROFILES, RECORD, Book, Run
+from proofs_checks.store import Store
+
+DIFFERS, BAD_USAGE, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    help="Checks every numbered statement of arXiv:2408.13233v2 and says what holds, with evidence.",
+)
+
+
+class Profile(StrEnum):
+    """How much work a run does."""
+
+    quick = "quick"
+    standard = "standard"
+    deep = "deep"
+
+
+Seed = Annotated[int, typer.Option(min=0, help="All draws follow from it: the same seed gives the same evidence.")]
+RecordModule = Annotated[str, typer.Option("--record", hidden=True, help="Module that holds the record.")]
+
+
+@app.command()
+def verify(
+    ids: Annotated[list[str] | None, typer.Argument(help="Statements to check, such as F.4; all if none.")] = None,
+    profile: Annotated[Profile, typer.Option(help="300, 3,000 or 30,000 examples a check.")] = Profile.quick,
+    json: Annotated[Path | None, typer.Option(help="Also write everything that was found to this file.")] = None,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = os.cpu_count() or 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do all work again, whatever is stored.")] = False,
+    record_baseline: Annotated[
+        bool, typer.Option("--record-baseline", help="Make these verdicts the ones that later runs must equal.")
+    ] = False,
+    record: RecordModule = RECORD,
+) -> None:
+    """Check statements, print their verdicts, compare them with the recorded baseline.
+
+    Exit status: 0 if every verdict equals the baseline, 1 if one differs, 2 for bad usage, 130 after Ctrl-C. What was
+    finished before an interruption is kept; the next run goes on from there.
+    """
+    book = Book.open(record)
+    chosen = _known(book, ids or list(book.statements))
+    if record_baseline and len(chosen) < len(book.statements):
+        _refuse("--record-baseline needs a run of all statements")
+    if json is not None and not json.absolute().parent.is_dir():
+        _refuse(f"--json {json}: there is no folder {json.absolute().parent}")
+    console = Console()
+    run = Run(book, Store(), profile=profile, seed=seed, fresh=fresh)
+    with _progress() as advance:
+        try:
+            run.execute(book.needed(chosen), jobs, advance)
+        except KeyboardInterrupt:
+            Console(stderr=True).print("Interrupted. What was finished is kept: run the command again to go on.")
+            raise typer.Exit(INTERRUPTED) from None
+    judged = judge(book, run)
+    shown = {id: judged[id] for id in chosen}
+    console.print(terminal.verdict_table(shown.values()))
+    console.print()
+    terminal.print_findings(console, shown.values())
+    console.print()
+    terminal.print_counts(console, shown.values())
+    if json is not None:
+        export.write(json, export.results(shown, run))
+    if record_baseline:
+        console.print(f"recorded as the {profile} baseline: {export.record_baseline(judged, profile)}")
+        return
+    lines = differences(judged, export.load_baseline(profile), tuple(chosen))
+    for line in lines:
+        console.print(line, style="red", highlight=False, markup=False)
+    if lines:
+        raise typer.Exit(DIFFERS)
+    console.print(f"Every verdict equals the recorded baseline ({profile}, seed {seed}).", highlight=False)
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(help="A statement, such as G.3.")],
+    seed: Seed = 0,
+    record: RecordModule = RECORD,
+) -> None:
+    """Show all that is known of one statement: formulas, verdict, evidence, counterexample, what depends on it."""
+    book = Book.open(record)
+    (chosen,) = _known(book, [id])
+    runs = [Run(book, Store(), profile=profile, seed=seed) for profile in reversed(PROFILES)]
+    best = min(runs, key=lambda run: judge(book, run)[chosen].missing)
+    terminal.print_statement(Console(), judge(book, best)[chosen], book.statements)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app(prog_name="altgrad")
+
+
+def _known(book: Book, ids: list[str]) -> list[str]:
+    """The ids in the order of the record, whatever their case; unknown ones are refused with suggestions."""
+    by_fold = {id.casefold(): id for id in book.statements}
+    for id in ids:
+        if id.casefold() not in by_fold:
+            close = difflib.get_close_matches(id.casefold(), by_fold, n=3, cutoff=0.5)
+            hint = f"; did you mean {', '.join(by_fold[c] for c in close)}?" if close else ""
+            _refuse(f"no statement {id!r}{hint}")
+    wanted = {by_fold[id.casefold()] for id in ids}
+    return [id for id in book.statements if id in wanted]
+
+
+def _refuse(message: str) -> None:
+    Console(stderr=True).print(f"altgrad: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(BAD_USAGE)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A bar on standard error that disappears when the work is done; nothing where that is not a terminal."""
+    columns = TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("checking", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

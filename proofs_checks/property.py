@@ -1,0 +1,140 @@
+"""Property trials: Hypothesis looks for an instance that breaks the claim, small integers give the smallest one.
+
+A ratio above 1 in floating point is only a suspicion. The claim is refuted when the two sides, recomputed in exact
+or ball arithmetic, have disjoint enclosures; a suspicion that cannot be confirmed leaves the claim open.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings, target
+
+from proofs_checks.instances import Instance
+from proofs_checks.record import Claim
+from proofs_checks.trial import Counterexample, Result, Trial
+
+PER_SHARD = 100
+EXAMPLES = {"quick": 300, "standard": 3_000, "deep": 30_000}
+
+SETTINGS = settings(
+    max_examples=PER_SHARD,
+    phases=(Phase.generate, Phase.target, Phase.shrink),
+    database=None,
+    deadline=None,
+    derandomize=False,
+    report_multiple_bugs=False,
+    print_blob=False,
+    verbosity=Verbosity.quiet,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class SuspicionError(Exception):
+    """The measured side exceeds what the claim allows."""
+
+
+@dataclass(frozen=True)
+class PropertyTrial(Trial):
+    """Draws instances and compares both sides; subclasses say how."""
+
+    @property
+    @abstractmethod
+    def instances(self) -> hypothesis.strategies.SearchStrategy[Instance]:
+        """What Hypothesis draws from."""
+
+    @abstractmethod
+    def small(self) -> Iterator[tuple[int, int, str, Iterator[Instance]]]:
+        """Where the smallest counterexample is looked for: sizes in order, with all instances of each."""
+
+    @abstractmethod
+    def ratio(self, claim: Claim, instance: Instance) -> Any:
+        """Measured over allowed: the claim breaks above 1."""
+
+    @abstractmethod
+    def confirm(self, claim: Claim, instance: Instance, search: str) -> Counterexample | None:
+        """The instance as a counterexample, if both sides are provably different on it."""
+
+    def admits(self, instance: Instance) -> bool:
+        """Whether the instance meets the hypotheses of the claim."""
+        return True
+
+    def shards(self, profile: str) -> int:
+        return EXAMPLES[profile] // PER_SHARD
+
+    def required(self, profile: str) -> int:
+        return EXAMPLES[profile]
+
+    def how_wrong(self, claim: Claim) -> str:
+        """By how much a refuted claim is off, in words."""
+        return ""
+
+    def run(self, claim: Claim, seed: int) -> Result:
+        tally = _Tally()
+
+        @hypothesis.seed(seed)
+        @settings(SETTINGS)
+        @given(self.instances)
+        def survives(instance: Instance) -> None:
+            if not self.admits(instance):
+                tally.discarded += 1
+                hypothesis.reject()
+            ratio = self.ratio(claim, instance)
+            if math.isnan(ratio):
+                raise FloatingPointError("a side is not a number")
+            if ratio > 1:
+                tally.suspect = instance
+                raise SuspicionError
+            tally.examples += 1
+            tally.worst = max(tally.worst, float(ratio))
+            target(float(ratio))
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                survives()
+        except SuspicionError:
+            return self._judge(claim, tally)
+        return Result("supports", tally.examples, tally.discarded, tally.worst)
+
+    def _judge(self, claim: Claim, tally: _Tally) -> Result:
+        assert tally.suspect is not None
+        found = self.confirm(claim, tally.suspect, "found by Hypothesis and shrunk")
+        if found is None:
+            reason = f"a suspicion that exact arithmetic does not confirm, at {tally.suspect.listed()}"
+            return Result("open", tally.examples, tally.discarded, reason=reason)
+        return Result("refutes", tally.examples, tally.discarded, counterexample=found)
+
+    def explain(self, claim: Claim) -> Result:
+        """The first counterexample in order of n, then d, then the number of non-zero entries."""
+        searched: list[str] = []
+        for n, d, space, instances in self.small():
+            for instance in instances:
+                if self.admits(instance) and self.ratio(claim, instance) > 1:
+                    found = self.confirm(claim, instance, _minimality(searched))
+                    if found is not None:
+                        return Result("refutes", reason=self.how_wrong(claim), counterexample=found)
+            searched.append(f"n = {n}, d = {d} ({space})")
+        return Result("open", reason=f"no counterexample over small integers at {'; '.join(searched)}")
+
+
+def _minimality(searched: list[str]) -> str:
+    if not searched:
+        return "the smallest in n, then d"
+    return f"the smallest in n, then d; searched in vain: {'; '.join(searched)}"
+
+
+@dataclass
+class _Tally:
+    """What one run of Hypothesis has seen; the last suspect is the shrunk one."""
+
+    examples: int = 0
+    discarded: int = 0
+    worst: float = 0.0
+    suspect: Instance | None = None

@@ -1,0 +1,225 @@
+"""What the commands print: the table of verdicts, the findings, and everything known of one statement."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from proofs_checks.evidence import Evidence
+from proofs_checks.judgement import FormJudgement, Judgement, PartJudgement
+from proofs_checks.record import Claim, Statement
+from proofs_checks.trial import Counterexample
+from proofs_checks.verdict import STANDINGS, descendants
+
+SECTIONS = {
+    "1": "Introduction",
+    "3": "Preliminary",
+    "4": "Main results",
+    "5": "Technical overview",
+    "Alg": "Algorithms",
+    "B": "Extensions",
+    "C": "Preliminaries on the gradient",
+    "D": "Matrix view of the gradient on T",
+    "E": "Fast gradient on T",
+    "F": "Gradient on W",
+    "G": "Gradient on W_V",
+    "H": "Whole model",
+    "I": "Causal mask",
+    "J": "Residual connection",
+    "K": "Multi-head attention",
+    "claim": "What the authors told their reviewers",
+    "own": "altgrad's own findings",
+}
+COLOURS = {
+    "holds as printed": "green",
+    "holds after repair": "yellow",
+    "needs a hypothesis": "yellow",
+    "undecided": "magenta",
+    "not checked": "dim",
+    "refuted": "red",
+}
+
+
+def verdict_table(judged: Iterable[Judgement]) -> Table:
+    """All statements by section; a statement with several parts has a line for each that was checked."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("statement", "verdict", "derivation", "evidence", "worst"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "worst" else "left")
+    for section, group in groupby(judged, key=lambda j: j.statement.section):
+        table.add_row(f"[bold]{section}[/]", f"[bold]{SECTIONS.get(section, '')}[/]")
+        for j in group:
+            table.add_row(*_statement_row(j))
+            checked = [p for p in j.parts if p.part.name and p.verdict.standing != "not checked"]
+            for p in checked:
+                table.add_row(*_part_row(p))
+    return table
+
+
+def _statement_row(j: Judgement) -> tuple[str, ...]:
+    single = len(j.parts) == 1
+    note = " [dim](not run in this profile)[/]" if j.missing else ""
+    return (
+        f"  {escape(j.statement.id)}",
+        _coloured(j.verdict.standing, str(j.verdict)) + note,
+        j.derivation if j.derivation != "not checked" else f"[dim]{j.derivation}[/]",
+        _kinds(j.evidence) if single else "",
+        _worst(j.parts[0]) if single else "",
+    )
+
+
+def _part_row(p: PartJudgement) -> tuple[str, ...]:
+    verdict = _coloured(p.verdict.standing, str(p.verdict))
+    return f"    [dim]{escape(p.part.name)}[/]", verdict, "", _kinds(p.evidence), _worst(p)
+
+
+def _kinds(evidence: Iterable[Evidence]) -> str:
+    return ", ".join(dict.fromkeys(e.kind for e in evidence))
+
+
+def _worst(p: PartJudgement) -> str:
+    """The largest measured/bound among the forms that hold."""
+    ratios = [e.worst for f in p.forms if f.verdict.holds for e in f.evidence if e.worst is not None]
+    return f"{max(ratios):.2g}" if ratios else ""
+
+
+def _coloured(standing: str, text: str) -> str:
+    return f"[{COLOURS[standing]}]{escape(text)}[/]"
+
+
+def print_findings(console: Console, judged: Iterable[Judgement]) -> None:
+    """What a reader of the paper should know, each with the command that shows it."""
+    findings = [(j.statement.id, p) for j in judged for p in j.findings]
+    if findings:
+        console.print("[bold]Findings[/]")
+    for id, p in findings:
+        say(console, f"{id}: {p.part.claim}", 2)
+        for reading in p.refuted_readings:
+            say(console, f"refuted as printed{f', {reading}' if reading else ''}", 6)
+        if p.verdict.standing != "refuted":
+            say(console, f"{p.verdict}{f': {p.verdict.detail}' if p.verdict.detail else ''}", 6)
+        say(console, f"altgrad show {quoted(id)}", 6)
+
+
+def print_counts(console: Console, judged: Iterable[Judgement]) -> None:
+    """How many statements have which verdict."""
+    standings = [j.verdict.standing for j in judged]
+    counts = [f"{standings.count(s)} {s}" for s in STANDINGS if s in standings]
+    console.print(f"{len(standings)} statements: {', '.join(counts)}", highlight=False)
+
+
+def quoted(id: str) -> str:
+    return f'"{id}"' if " " in id else id
+
+
+def say(console: Console, text: str, indent: int = 0) -> None:
+    """Text as it is, wrapped at the console's width with the indent of its first line and two more."""
+    width = max(console.width, indent + 40)
+    lines = textwrap.wrap(
+        text,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_statement(console: Console, j: Judgement, record: Mapping[str, Statement]) -> None:
+    """Everything known of one statement."""
+    s = j.statement
+    console.print(f"[bold]{escape(s.id)}[/]  {escape(s.title)}", highlight=False)
+    say(console, f"{s.kind}; {s.locus}")
+    console.print(f"verdict: {_coloured(j.verdict.standing, str(j.verdict))}", highlight=False)
+    say(console, f"derivation: {j.derivation}")
+    if len(j.broken) > 1:
+        say(console, f"refuted as printed in its derivation: {', '.join(j.broken)}")
+    listed = (("assumes", s.assumes), ("uses", s.uses), ("used by", descendants(s.id, record)))
+    for name, values in (*listed, ("see also", s.related), ("follows from", (s.follows,)), ("note", (s.note,))):
+        if any(values):
+            say(console, f"{name}: {', '.join(values)}")
+    for p in j.parts:
+        console.print()
+        console.print(f"[bold]{escape(p.part.name or 'claim')}[/] ({p.part.kind})", highlight=False)
+        say(console, p.part.claim, 2)
+        console.print(f"  {_coloured(p.verdict.standing, str(p.verdict))}", highlight=False)
+        for f in p.forms:
+            if f.form.checks or f.form.reading:
+                console.print()
+                _print_form(console, f)
+    if j.missing:
+        console.print()
+        say(console, f"{j.missing} checks have no fresh evidence. To make it: altgrad verify {quoted(s.id)}")
+
+
+def _print_form(console: Console, f: FormJudgement) -> None:
+    reading = f": {f.form.reading}" if f.form.reading else ""
+    reason = f", {f.verdict.reason}" if f.verdict.reason else ""
+    say(console, f"{f.form.role}{reading}", 2)
+    say(console, f"-> {f.verdict.word}{reason}", 4)
+    if f.form.formula is not None:
+        say(console, f"{f.form.formula.__module__}.{f.form.formula.__name__}", 4)
+        say(console, latex(f.form.formula), 6)
+    if f.form.implication:
+        say(console, f"implies it: {f.form.implication}", 4)
+    for e in f.evidence:
+        say(console, f"{e.kind} evidence: {evidence_line(e)}", 4)
+        if e.reason:
+            say(console, e.reason, 6)
+        if e.details:
+            console.print(Padding(_details(e.details), (0, 0, 0, 6)))
+        if e.counterexample is not None:
+            _print_counterexample(e.counterexample, console)
+
+
+def evidence_line(e: Evidence) -> str:
+    """One line: outcome, budget, slack, scope, false variants."""
+    tried = f"{e.examples} of {e.required} examples" if e.required else ""
+    found = [e.outcome, e.scope, tried if e.outcome == "supports" else ""]
+    found.append(f"{e.discarded} discarded" if e.discarded else "")
+    found.append(f"largest measured/bound {e.worst:.2g}" if e.worst is not None and e.outcome == "supports" else "")
+    found.append(f"{e.refused} of {e.planted} false variants refused")
+    found.append(f"seed {e.seed}, digest {e.digest}")
+    return "; ".join(x for x in found if x)
+
+
+def _details(rows: tuple[tuple[str, ...], ...]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for heading in rows[0]:
+        table.add_column(heading)
+    for row in rows[1:]:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _print_counterexample(c: Counterexample, console: Console) -> None:
+    say(console, f"counterexample, {c.search}:", 4)
+    for name, rows in c.operands.items():
+        say(console, f"{name} = {rows}", 6)
+    say(console, f"{c.where}: claimed {c.claimed}, true {c.true}", 6)
+    say(console, f"({c.arithmetic})", 6)
+    say(console, "reproduce:", 4)
+    for line in c.python:  # never wrapped: it is to be copied
+        console.print(f"      {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def latex(formula: Claim) -> str:
+    """The formula as its function's docstring writes it, without the directive."""
+    lines = (inspect.getdoc(formula) or "").splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith(".. math::")), None)
+    if start is None:
+        return ""
+    block = [lines[start].removeprefix(".. math::").strip()]
+    for line in lines[start + 1 :]:
+        if not line.startswith(" "):
+            break
+        block.append(line.strip())
+    return " ".join(block)
