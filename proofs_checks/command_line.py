@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -17,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from proofs_checks import export, terminal
 from proofs_checks.judgement import differences, judge
 from proofs_checks.runner import PROFILES, RECORD, Book, Run
-from proofs_checks.store import Store
+from proofs_checks.store import FOLDER, Store
 
 DIFFERS, BAD_USAGE, INTERRUPTED = 1, 2, 130
 
@@ -63,10 +65,10 @@ def verify(
     chosen = _known(book, ids or list(book.statements))
     if record_baseline and len(chosen) < len(book.statements):
         _refuse("--record-baseline needs a run of all statements")
-    if json is not None and not json.absolute().parent.is_dir():
-        _refuse(f"--json {json}: there is no folder {json.absolute().parent}")
+    if json is not None and (json.is_dir() or not json.absolute().parent.is_dir()):
+        _refuse(f"--json {json}: needs the name of a file in a folder that exists")
     console = Console()
-    run = Run(book, Store(), profile=profile, seed=seed, fresh=fresh)
+    run = Run(book, _store(), profile=profile, seed=seed, fresh=fresh)
     with _progress() as advance:
         try:
             run.execute(book.needed(chosen), jobs, advance)
@@ -75,19 +77,22 @@ def verify(
             raise typer.Exit(INTERRUPTED) from None
     judged = judge(book, run)
     shown = {id: judged[id] for id in chosen}
-    console.print(terminal.verdict_table(shown.values()))
+    terminal.print_verdicts(console, shown.values())
     console.print()
     terminal.print_findings(console, shown.values())
     console.print()
+    terminal.print_failures(console, shown.values())
     terminal.print_counts(console, shown.values())
     if json is not None:
         export.write(json, export.results(shown, run))
     if record_baseline:
+        if any(j.failures for j in judged.values()):
+            _refuse("--record-baseline needs a run in which no check failed")
         console.print(f"recorded as the {profile} baseline: {export.record_baseline(judged, profile)}")
         return
     lines = differences(judged, export.load_baseline(profile), tuple(chosen))
     for line in lines:
-        console.print(line, style="red", highlight=False, markup=False)
+        console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     if lines:
         raise typer.Exit(DIFFERS)
     console.print(f"Every verdict equals the recorded baseline ({profile}, seed {seed}).", highlight=False)
@@ -104,11 +109,14 @@ def show(
     (chosen,) = _known(book, [id])
     runs = [Run(book, Store(), profile=profile, seed=seed) for profile in reversed(PROFILES)]
     best = min(runs, key=lambda run: judge(book, run)[chosen].missing)
-    terminal.print_statement(Console(), judge(book, best)[chosen], book.statements)
+    terminal.print_statement(Console(), judge(book, best)[chosen], book.statements, seed)
 
 
 def main() -> None:
     """Entry point of the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode still gets the verdicts
     app(prog_name="altgrad")
 
 
@@ -124,9 +132,18 @@ def _known(book: Book, ids: list[str]) -> list[str]:
     return [id for id in book.statements if id in wanted]
 
 
-def _refuse(message: str) -> None:
+def _refuse(message: str) -> NoReturn:
     Console(stderr=True).print(f"altgrad: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(BAD_USAGE)
+
+
+def _store() -> Store:
+    store = Store()
+    try:
+        store.prepare()
+    except OSError as error:
+        _refuse(f"cannot keep results in {FOLDER}: {error.strerror}")
+    return store
 
 
 @contextmanager

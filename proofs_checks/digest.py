@@ -41,8 +41,13 @@ def fingerprint(content: Any) -> str:
 
 
 def described(thing: Any) -> Any:
-    """A value as plain data that does not change from run to run: functions by name, dataclasses by field."""
+    """A value as plain data that does not change from run to run: functions by name, dataclasses by field.
+
+    A function must be all in its module's text: a closure, a lambda or a method would hide what it depends on.
+    """
     if callable(thing) and hasattr(thing, "__qualname__"):
+        if hasattr(thing, "__self__") or "<" in thing.__qualname__:
+            raise TypeError(f"{thing.__qualname__} of {thing.__module__}: a check needs functions of a module")
         return f"{thing.__module__}.{thing.__qualname__}"
     if is_dataclass(thing):
         return [type(thing).__qualname__, {f.name: described(getattr(thing, f.name)) for f in fields(thing)}]

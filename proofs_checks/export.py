@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def results(judged: Mapping[str, Judgement], run: Run) -> dict[str, Any]:
     """Everything a run found, as plain data. It holds no times, so equal evidence gives equal files."""
     return {
         "schema": SCHEMA,
-        "altgrad": version("altgrad"),
+        "altgrad": _version(),
         "paper": "arXiv:2408.13233v2",
         "profile": run.profile,
         "seed": run.seed,
@@ -67,20 +67,32 @@ def _statement(j: Judgement) -> dict[str, Any]:
 
 def write(path: Path, data: Any) -> None:
     """Write JSON for people to read and to compare."""
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def load_baseline(profile: str) -> dict[str, dict[str, str]]:
     """The recorded verdicts and derivations of a profile; empty if none were recorded."""
-    recorded = json.loads(files("proofs_checks").joinpath(BASELINE).read_text(encoding="utf-8"))
+    path = _baseline()
+    recorded = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     baseline: dict[str, dict[str, str]] = recorded.get(profile, {})
     return baseline
 
 
 def record_baseline(judged: Mapping[str, Judgement], profile: str) -> Path:
     """Make the computed verdicts the baseline of the profile."""
-    path = Path(str(files("proofs_checks").joinpath(BASELINE)))
+    path = _baseline()
     recorded = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     recorded[profile] = {id: summary(j) for id, j in judged.items()}
     write(path, recorded)
     return path
+
+
+def _baseline() -> Path:
+    return Path(str(files("proofs_checks").joinpath(BASELINE)))
+
+
+def _version() -> str:
+    try:
+        return version("altgrad")
+    except PackageNotFoundError:  # run from a checkout
+        return "not installed"

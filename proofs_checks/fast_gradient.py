@@ -415,12 +415,12 @@ STATEMENTS: tuple[Statement, ...] = (
             ),
             Part(kind="asymptotic", name="poly", claim="‖g_w − dL/dW_i‖∞ ≤ 1/poly(n)"),
         ),
-        uses=("3.1", "C.12", "C.15", "C.16", "F.4", "F.5/last chain step 1"),
+        uses=("3.1", "C.12", "C.15", "C.16", "F.4", "F.5/last step 1"),
         note="No hypothesis on bits, entries or d is printed; the proof uses ‖X‖∞ ≤ poly(n). It writes the factor"
         " n²‖X‖∞² for p1 and says the same of p2; p̃2 = U4V4ᵀ.",
     ),
     Statement(
-        id="F.5/last chain step 1",
+        id="F.5/last step 1",
         kind="lemma",
         title="The error on W as a sum of two",
         locus="Appendix F.4, proof of Lemma F.5, chain after Eq. (19), 1st step",

@@ -115,10 +115,11 @@ def ball_gradient(
 
 
 def balls(array: Any) -> NDArray[Any]:
-    """The same numbers as balls: floats are represented without error, balls are kept."""
+    """The same numbers as balls: floats are represented without error, balls are kept. Read-only."""
     exact = np.empty(np.shape(array), dtype=object)
     for index, entry in np.ndenumerate(np.asarray(array)):
         exact[index] = entry if isinstance(entry, arb) else arb(float(entry))
+    exact.flags.writeable = False
     return exact
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from inspect import signature
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -45,27 +46,28 @@ class GradientTrial(PropertyTrial):
         return layers(*self.scales, masks=self.masks)
 
     def small(self) -> Iterator[tuple[int, int, str, Iterator[Instance]]]:
-        return small(("X", "W", "W_V", "G"), self.scales[0])
+        return small(("X", "W", "W_V", "G"), self.scales, self.masks)
 
     def ratio(self, claim: Claim, instance: Instance) -> float:
         scale, causal = float(instance.scale), instance.causal
-        claimed = apply(claim, instance.operands, scale=scale, causal=causal)
         true = getattr(ground_truth.gradient(*instance.arrays, scale=scale, causal=causal), self.operand)
+        claimed = of_shape(true, apply(claim, instance.operands, scale=scale, causal=causal))
         error = np.abs(claimed - true)
         if not error.any():  # NaN counts as any
             return 0.0
         bounds = (
             gradient_rounding(*instance.arrays, scale=scale, causal=causal, dtype=dtype)
-            for dtype in (claimed.dtype, np.float64)
+            for dtype in (instance.operands["X"].dtype, np.float64)
         )
         return worst_ratio(error, sum(getattr(b, self.operand) for b in bounds))
 
     def confirm(self, claim: Claim, instance: Instance, search: str) -> Counterexample | None:
         with ctx.workprec(ground_truth.BITS):
             operands = {name: ground_truth.balls(a) for name, a in instance.operands.items()}
-            claimed = apply(claim, operands, scale=ground_truth.ball(instance.scale), causal=instance.causal)
             truth = ground_truth.ball_gradient(*instance.arrays, scale=instance.scale, causal=instance.causal)
             true = getattr(truth, self.operand)
+            scale = ground_truth.ball(instance.scale)
+            claimed = of_shape(true, apply(claim, operands, scale=scale, causal=instance.causal))
             for i, j in np.ndindex(true.shape):
                 if not true[i, j].overlaps(claimed[i, j]):
                     return Counterexample(
@@ -81,14 +83,15 @@ class GradientTrial(PropertyTrial):
 
     def how_wrong(self, claim: Claim) -> str:
         """Relative difference in the Frobenius norm over 100 Gaussian layers."""
-        differences, scale = [], self.scales[0](4)
+        differences, settings = [], list(product(self.scales, self.masks))
         for seed in range(100):
-            layer = Instance(gaussian(np.random.default_rng(seed), 6, 4), scale)
-            true = getattr(ground_truth.gradient(*layer.arrays, scale=float(scale)), self.operand)
-            claimed = apply(claim, layer.operands, scale=float(scale), causal=False)
+            choose, causal = settings[seed % len(settings)]
+            layer, scale = Instance(gaussian(np.random.default_rng(seed), 6, 4), choose(4), causal), float(choose(4))
+            true = getattr(ground_truth.gradient(*layer.arrays, scale=scale, causal=causal), self.operand)
+            claimed = apply(claim, layer.operands, scale=scale, causal=causal)
             differences.append(float(np.linalg.norm(claimed - true) / np.linalg.norm(true)))
-        least, median, most = np.quantile(differences, (0, 0.5, 1))
-        return f"off by {median:.0%} (median; {least:.0%} to {most:.0%}) on 100 Gaussian layers with n = 6, d = 4"
+        least, median, most = map(_percent, np.quantile(differences, (0, 0.5, 1)))
+        return f"off by {median} (median; {least} to {most}) on 100 Gaussian layers with n = 6, d = 4"
 
     def _python(self, claim: Claim, instance: Instance) -> tuple[str, ...]:
         """Three lines that print both sides."""
@@ -102,6 +105,17 @@ class GradientTrial(PropertyTrial):
             f"print({module}.{claim.__name__}({', '.join(used)}, {options}), "
             f'ground_truth.gradient(X, W, W_V, G, {options}).{self.operand}, sep="\\n")',
         )
+
+
+def of_shape(true: Any, claimed: Any) -> Any:
+    """The claimed array, if it has the shape of the true one: nothing is broadcast."""
+    if np.shape(claimed) != np.shape(true):
+        raise ValueError(f"the claim has shape {np.shape(claimed)}, the gradient has shape {np.shape(true)}")
+    return claimed
+
+
+def _percent(x: float) -> str:
+    return f"{x:.0%}" if x == 0 or x >= 1 / 100 else f"{100 * x:.1g}%"
 
 
 def worst_ratio(error: Any, allowed: Any) -> float:

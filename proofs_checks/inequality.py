@@ -46,15 +46,19 @@ class BoundTrial(PropertyTrial):
         return layers(unit_scale, max_d=6)
 
     def small(self) -> Iterator[tuple[int, int, str, Iterator[Instance]]]:
-        return small(self.names, unit_scale)
+        return small(self.names)
 
     def admits(self, instance: Instance) -> bool:
         return self.assumed(instance)
 
-    def sides(self, claim: Claim, instance: Instance) -> tuple[Fraction, Any]:
+    def sides(self, claim: Claim, instance: Instance) -> tuple[Fraction, Fraction | int]:
         """Both sides as exact numbers."""
         operands = {name: exact(instance.operands[name]) for name in self.names}
-        return self.measured(operands), apply(claim, {**operands, **self.derived(operands)})
+        measured = self.measured(operands)
+        allowed = apply(claim, {**operands, **self.derived(operands)})
+        if not isinstance(allowed, (int, Fraction)):
+            raise TypeError(f"the claim gives {allowed!r}, which is no exact number")
+        return measured, allowed
 
     def ratio(self, claim: Claim, instance: Instance) -> Any:
         measured, allowed = self.sides(claim, instance)
@@ -87,8 +91,9 @@ class BoundTrial(PropertyTrial):
 
 
 def exact(array: NDArray[Any]) -> NDArray[Any]:
-    """The same numbers as fractions."""
+    """The same numbers as fractions. Read-only."""
     result = np.empty(array.shape, dtype=object)
     for index, entry in np.ndenumerate(array):
         result[index] = Fraction(float(entry))
+    result.flags.writeable = False
     return result

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import combinations, islice, product
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,20 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Scale = Callable[[int], Fraction]  # from d to what multiplies the scores
 
-LARGEST_SCORE = 60.0  # exp of it, times n of them, is finite in float32 too
+LARGEST_SCORE = 60.0  # before any scale below 1; a sum of exponentials of it is finite in float32 too
 
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """Operands of one attention layer: X, G (n, d) and W, W_V (d, d)."""
+    """Operands of one attention layer: X, G (n, d) and W, W_V (d, d). They are read-only: no claim can change them."""
 
     operands: dict[str, Array]
     scale: Fraction
     causal: bool = False
+
+    def __post_init__(self) -> None:
+        for array in self.operands.values():
+            array.flags.writeable = False
 
     @property
     def n(self) -> int:
@@ -98,8 +102,7 @@ def all_ones(rng: np.random.Generator, n: int, d: int) -> dict[str, Array]:
 
 def large_scores(rng: np.random.Generator, n: int, d: int) -> dict[str, Array]:
     drawn = gaussian(rng, n, d)
-    largest = np.abs(drawn["X"] @ drawn["W"] @ drawn["X"].T).max()
-    return {**drawn, "W": drawn["W"] * (LARGEST_SCORE / largest)}
+    return {**drawn, "W": drawn["W"] * (LARGEST_SCORE / _largest_score(drawn))}
 
 
 STYLES = (integers, gaussian, zero_rows, repeated_rows, rank_one_weights, all_ones, large_scores)
@@ -123,18 +126,27 @@ def layers(
 
 def _layer(n: int, d: int, style: Any, seed: int, scale: Scale, causal: bool, dtype: Any) -> Instance:
     operands = style(np.random.default_rng(seed), n, d)
+    largest = _largest_score(operands) * max(1.0, abs(float(scale(d))))
+    if largest > LARGEST_SCORE:
+        operands["W"] = operands["W"] * (LARGEST_SCORE / largest)
     return Instance({name: a.astype(dtype) for name, a in operands.items()}, scale(d), causal)
 
 
+def _largest_score(operands: dict[str, Array]) -> float:
+    return float(np.abs(operands["X"] @ operands["W"] @ operands["X"].T).max())
+
+
 SMALL_SIZES = ((1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2))  # in order of n, then d
-MOST = 20_000  # instances of one size
+MOST = 5_000  # arrays of one size
 
 
-def small(names: tuple[str, ...], scale: Scale) -> Iterator[tuple[int, int, str, Iterator[Instance]]]:
+def small(
+    names: tuple[str, ...], scales: tuple[Scale, ...] = (unit_scale,), masks: tuple[bool, ...] = (False,)
+) -> Iterator[tuple[int, int, str, Iterator[Instance]]]:
     """Sizes (n, d) in order, each with the space that is searched and its instances, fewest non-zeros first.
 
     Entries are taken from {-1, 0, 1} where all arrays over them number at most `MOST`, else from {0, 1}; where these
-    are too many as well, the first `MOST` of them. Operands that are not in `names` are zero.
+    are too many as well, the first `MOST` of them; each under every scale and mask. Operands not in `names` are zero.
     """
     for n, d in SMALL_SIZES:
         entries = sum(a * b for name, (a, b) in shapes(n, d).items() if name in names)
@@ -142,22 +154,19 @@ def small(names: tuple[str, ...], scale: Scale) -> Iterator[tuple[int, int, str,
         total = (1 + len(values)) ** entries
         space = "{-1, 0, 1}" if len(values) == 2 else "{0, 1}"
         kept = f"all {total} arrays over {space}" if total <= MOST else f"{MOST} of {total} arrays over {space}"
-        yield n, d, kept, _enumerate(n, d, names, values, entries, scale)
+        arrays = islice(_enumerate(n, d, names, values, entries), MOST)
+        yield n, d, kept, (Instance(a, scale(d), causal) for a in arrays for scale in scales for causal in masks)
 
 
 def _enumerate(
-    n: int, d: int, names: tuple[str, ...], values: tuple[int, ...], entries: int, scale: Scale
-) -> Iterator[Instance]:
-    count = 0
+    n: int, d: int, names: tuple[str, ...], values: tuple[int, ...], entries: int
+) -> Iterator[dict[str, Array]]:
     for nonzeros in range(entries + 1):
         for places in combinations(range(entries), nonzeros):
             for signs in product(values, repeat=nonzeros):
-                if count == MOST:
-                    return
-                count += 1
                 flat = np.zeros(entries)
                 flat[list(places)] = signs
-                yield Instance(_split(flat, n, d, names), scale(d))
+                yield _split(flat, n, d, names)
 
 
 def _split(flat: Array, n: int, d: int, names: tuple[str, ...]) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proofs_checks.evidence import Evidence
 from proofs_checks.record import Form, Part, Statement
@@ -55,6 +55,11 @@ class PartJudgement:
         printed = [f.form for f in self.forms if f.form.role == "printed"]
         return self.part.kind != "definition" and 0 < len(printed) == len(self.refuted_readings)
 
+    @property
+    def hypotheses(self) -> tuple[FormJudgement, ...]:
+        """The forms that hold under a hypothesis which the paper does not state."""
+        return tuple(f for f in self.forms if f.form.role == "hypothesis" and f.verdict.holds)
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -73,6 +78,11 @@ class Judgement:
     @property
     def missing(self) -> int:
         return sum(f.missing for p in self.parts for f in p.forms)
+
+    @property
+    def failures(self) -> tuple[Evidence, ...]:
+        """Checks that crashed, ran out of time or met a NaN."""
+        return tuple(e for e in self.evidence if e.outcome == "failed")
 
     @property
     def findings(self) -> tuple[PartJudgement, ...]:
@@ -100,7 +110,7 @@ def judge(book: Book, run: Run) -> dict[str, Judgement]:
             statement,
             parts[id],
             verdict_of(id),
-            derivation(statement, book.statements, sound),
+            "" if statement.kind == "finding" else derivation(statement, book.statements, sound),
             broken_in(statement, book.statements, sound),
         )
         for id, statement in book.statements.items()
@@ -117,7 +127,8 @@ def _judge_parts(statement: Statement, evidence_of: Callable[[Address], Evidence
             verdict = form_verdict(part.kind, evidence, form.implication)
             forms.append(FormJudgement(form, evidence, len(found) - len(evidence), verdict))
         read = [JudgedForm(j.form.role, j.form.reading, j.verdict) for j in forms]
-        judged.append(PartJudgement(part, tuple(forms), part_verdict(part.kind, read, part.clashes_with)))
+        whole = replace(part_verdict(part.kind, read, part.clashes_with), own=statement.kind == "finding")
+        judged.append(PartJudgement(part, tuple(forms), whole))
     return tuple(judged)
 
 
@@ -128,7 +139,8 @@ def _soundness(verdict: Verdict, parts: tuple[PartJudgement, ...]) -> Soundness:
         printed_holds=all(
             v.standing == "holds as printed" or (v.definition and v.standing == "refuted") for v in worth
         ),
-        printed_refuted=any(p.refuted_as_printed for p in parts),
+        printed_refuted=any(p.refuted_as_printed and not p.hypotheses for p in parts),
+        needs=next((p.hypotheses[0].form.reading for p in parts if p.refuted_as_printed and p.hypotheses), ""),
     )
 
 

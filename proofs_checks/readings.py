@@ -2,7 +2,8 @@
 
 A reading fixes five choices once for all statements: W or Wᵀ in the scores, their scale, rows or columns that sum to
 one, f or fᵀ wherever a closed form writes f, and the output from f or from fᵀ. The paper's own definitions (C.3, C.5
-to C.12) are the reading with W, rows, f and s = f h.
+to C.12) are the reading with W, rows, f and s = f h. The columns of exp(X W Xᵀ) are the rows of exp(X Wᵀ Xᵀ), so the
+32 readings that one can write down are 16 different ones.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from flint import ctx
 
 from proofs_checks import ground_truth
+from proofs_checks.identity import of_shape
 from proofs_checks.instances import Array, Instance, Scale, gaussian, integers, paper_scale, unit_scale
 from proofs_checks.record import Check, Claim, Form, Part, Statement
 from proofs_checks.trial import Outcome, Result, Trial
@@ -103,7 +105,8 @@ def refuted(claim: Claim, reading: Reading, instances: list[Instance]) -> dict[s
             truth = true_gradients(reading, instance)
             for name, value in claimed.items():
                 true = getattr(truth, OPERAND[name])
-                apart = any(not a.overlaps(b) for a, b in zip(value.flat, true.flat, strict=True))
+                pairs = zip(of_shape(true, value).flat, true.flat, strict=True)
+                apart = any(not a.overlaps(b) for a, b in pairs)
                 broken[name] = broken.get(name, False) or apart
     return broken
 
@@ -146,7 +149,7 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement(
         id="own/readings",
         kind="finding",
-        title="No convention makes the printed gradients true together",
+        title="None of 32 conventions makes the printed gradients true together",
         locus="altgrad's own; about Lemmas F.4, G.3 and E.11",
         parts=(
             Part(
@@ -168,6 +171,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 ),
             ),
         ),
+        note="Columns of exp(X W Xᵀ) are rows of exp(X Wᵀ Xᵀ): of the 32 readings each occurs twice, under two names.",
         related=("F.4", "G.3", "E.11"),
     ),
 )

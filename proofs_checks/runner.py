@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -104,6 +109,27 @@ def jobs_of(book: Book, address: Address, profile: str, seed: int) -> list[Job]:
     return [Job(address, "variant", name, digest, seed) for name in check.false] + shards
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Threads and processes that start here never see Ctrl-C: it is the run's to answer."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def start_worker(parent: int) -> None:
+    """A worker does not outlive the run that started it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def perform(module: str, job: Job) -> Result:
     """Do one job, in whatever process; an exception says nothing about the claim."""
     check = job.address.find(Book.open(module).statements)[-1]
@@ -159,24 +185,24 @@ class Run:
         missing = []
         for job in jobs:
             stored = None if self.fresh else self.store.load(job.key)
-            if stored is None:
+            if stored is None or stored.outcome == "failed":  # a crash or a time-out is tried again
                 missing.append(job)
             else:
                 self.results[job.key] = stored
         if missing:
             for finished, (job, result) in enumerate(self._in_processes(missing, workers), start=1):
                 self.results[job.key] = result
-                if result.outcome != "failed":  # a crash or a time-out is tried again next time
-                    self.store.save(job.key, result)
+                self.store.save(job.key, result)
                 progress(finished, len(missing))
 
     def _in_processes(self, jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Result]]:
         context = multiprocessing.get_context("spawn")
-        with ProcessPool(max_workers=workers, context=context) as pool:
+        with ProcessPool(workers, initializer=start_worker, initargs=(os.getpid(),), context=context) as pool:
             try:
-                waiting: dict[Any, Job] = {
-                    pool.schedule(perform, args=(self.book.module, job), timeout=TIME_LIMIT): job for job in jobs
-                }
+                with _uninterrupted():
+                    waiting: dict[Any, Job] = {
+                        pool.schedule(perform, args=(self.book.module, job), timeout=TIME_LIMIT): job for job in jobs
+                    }
                 while waiting:
                     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                         yield waiting.pop(future), _outcome(future)

@@ -21,11 +21,16 @@ class Store:
     def __init__(self, folder: Path = FOLDER) -> None:
         self.folder = folder / "shards"
 
+    def prepare(self) -> None:
+        """Make the folder; OSError where nothing can be kept."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        NamedTemporaryFile(dir=self.folder).close()
+
     def load(self, key: str) -> Result | None:
         """The stored result, or None; a file that cannot be read as one is as good as absent."""
         try:
             return Result.from_json(json.loads(self._path(key).read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
     def save(self, key: str, result: Result) -> None:

@@ -47,18 +47,31 @@ COLOURS = {
 }
 
 
-def verdict_table(judged: Iterable[Judgement]) -> Table:
+COLUMNS = {"statement": 20, "verdict": 28, "derivation": 14, "evidence": 9, "worst": 5}  # 80 with the gaps
+
+
+def print_verdicts(console: Console, judged: Iterable[Judgement]) -> None:
     """All statements by section; a statement with several parts has a line for each that was checked."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("statement", "verdict", "derivation", "evidence", "worst"):
-        table.add_column(heading, overflow="fold", justify="right" if heading == "worst" else "left")
+    console.print(_table(console, [tuple(f"[bold]{heading}[/]" for heading in COLUMNS)]))
     for section, group in groupby(judged, key=lambda j: j.statement.section):
-        table.add_row(f"[bold]{section}[/]", f"[bold]{SECTIONS.get(section, '')}[/]")
+        console.print(f"[bold]{section}  {SECTIONS.get(section, '')}[/]")
+        rows: list[tuple[str, ...]] = []
         for j in group:
-            table.add_row(*_statement_row(j))
-            checked = [p for p in j.parts if p.part.name and p.verdict.standing != "not checked"]
-            for p in checked:
-                table.add_row(*_part_row(p))
+            rows.append(_statement_row(j))
+            rows += [_part_row(p) for p in j.parts if p.part.name and p.verdict.standing != "not checked"]
+        console.print(_table(console, rows))
+
+
+def _table(console: Console, rows: Iterable[tuple[str, ...]]) -> Table:
+    """Rows in columns of fixed width, so that the tables of all sections line up; a wide terminal widens verdicts."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
+    spare = max(0, console.width - 80)
+    for name, width in COLUMNS.items():
+        table.add_column(
+            width=width + spare * (name == "verdict"), overflow="fold", justify="right" if name == "worst" else "left"
+        )
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -102,9 +115,19 @@ def print_findings(console: Console, judged: Iterable[Judgement]) -> None:
         say(console, f"{id}: {p.part.claim}", 2)
         for reading in p.refuted_readings:
             say(console, f"refuted as printed{f', {reading}' if reading else ''}", 6)
+        for f in p.hypotheses:
+            say(console, f"holds as printed if {f.form.reading} ({f.verdict.word})", 6)
         if p.verdict.standing != "refuted":
             say(console, f"{p.verdict}{f': {p.verdict.detail}' if p.verdict.detail else ''}", 6)
         say(console, f"altgrad show {quoted(id)}", 6)
+
+
+def print_failures(console: Console, judged: Iterable[Judgement]) -> None:
+    """Checks that said nothing because something went wrong."""
+    for j in judged:
+        for e in j.failures:
+            text = f"{j.statement.id}: a check of {e.claim} failed: {e.reason}"
+            console.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_counts(console: Console, judged: Iterable[Judgement]) -> None:
@@ -133,13 +156,14 @@ def say(console: Console, text: str, indent: int = 0) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def print_statement(console: Console, j: Judgement, record: Mapping[str, Statement]) -> None:
+def print_statement(console: Console, j: Judgement, record: Mapping[str, Statement], seed: int) -> None:
     """Everything known of one statement."""
     s = j.statement
     console.print(f"[bold]{escape(s.id)}[/]  {escape(s.title)}", highlight=False)
     say(console, f"{s.kind}; {s.locus}")
     console.print(f"verdict: {_coloured(j.verdict.standing, str(j.verdict))}", highlight=False)
-    say(console, f"derivation: {j.derivation}")
+    if j.derivation:
+        say(console, f"derivation: {j.derivation}")
     if len(j.broken) > 1:
         say(console, f"refuted as printed in its derivation: {', '.join(j.broken)}")
     listed = (("assumes", s.assumes), ("uses", s.uses), ("used by", descendants(s.id, record)))
@@ -156,8 +180,9 @@ def print_statement(console: Console, j: Judgement, record: Mapping[str, Stateme
                 console.print()
                 _print_form(console, f)
     if j.missing:
+        command = f"altgrad verify {quoted(s.id)}" + (f" --seed {seed}" if seed else "")
         console.print()
-        say(console, f"{j.missing} checks have no fresh evidence. To make it: altgrad verify {quoted(s.id)}")
+        say(console, f"{j.missing} checks have no fresh evidence. To make it: {command}")
 
 
 def _print_form(console: Console, f: FormJudgement) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args
 
 from proofs_checks.record import Claim
 
@@ -56,6 +56,9 @@ class Result:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
+        """The result as it was written; ValueError for anything else."""
+        if data.keys() != {f.name for f in fields(cls)} or data["outcome"] not in get_args(Outcome):
+            raise ValueError("not a result")
         found = data["counterexample"]
         return cls(
             **{

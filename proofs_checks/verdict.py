@@ -82,6 +82,7 @@ class Verdict:
     detail: str = ""  # the reading, the repair, the hypothesis, what it clashes with, or why it is undecided
     conditional_on: tuple[str, ...] = ()
     definition: bool = False
+    own: bool = False  # altgrad's own claim, printed in no paper
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -94,6 +95,8 @@ class Verdict:
             standing = {"holds as printed": "mirrored", "refuted": f"clashes with {self.detail}"}.get(
                 standing, standing
             )
+        if self.own:
+            standing = standing.removesuffix(" as printed")
         words = f"{standing} ({self.word})" if self.word else standing
         return f"{words}, conditional on {', '.join(self.conditional_on)}" if self.conditional_on else words
 
@@ -134,6 +137,8 @@ def _doubt(e: Evidence) -> str:
         return e.reason or f"the check ended {e.outcome}"
     if e.examples < e.required:
         return f"{e.examples} valid examples, {e.required} are needed"
+    if e.worst is not None and not 0 <= e.worst <= 1:
+        return f"the largest measured/bound is {e.worst}"
     if e.discarded > e.examples:
         return f"{e.discarded} examples were discarded, only {e.examples} were valid"
     if not e.planted:
@@ -189,14 +194,18 @@ class Soundness:
 
     checked: bool  # every part has a verdict
     printed_holds: bool  # every part holds as printed (a definition: was checked, whatever it clashes with)
-    printed_refuted: bool  # some part is refuted in every reading of its printed form
+    printed_refuted: bool  # some part is refuted in every reading of its printed form, and under every hypothesis
+    needs: str = ""  # the hypothesis under which a part that is refuted without it holds as printed
 
 
 def derivation(statement: Statement, record: Mapping[str, Statement], soundness: Mapping[str, Soundness]) -> str:
-    """Whether the paper's own chain to the statement is intact, broken at a statement, or not checked."""
+    """Whether the paper's own chain to the statement is intact, broken, in need of a hypothesis, or not checked."""
     broken = broken_in(statement, record, soundness)
     if broken:
         return f"broken at {broken[0]}"
+    needy = [i for i in (*ancestors(statement.id, record), statement.id) if soundness[i].needs]
+    if needy:
+        return f"needs {soundness[needy[0]].needs} at {needy[0]}"
     if soundness[statement.id].checked and all(soundness[i].printed_holds for i in ancestors(statement.id, record)):
         return "intact"
     return "not checked"

@@ -11,7 +11,7 @@ step and constant, is in `docs/rounding.md`; in short:
   It moves each exponential and each row sum by a factor within e^{±σ_i}; a gradient has at most two of each.
 - So computed and exact differ by at most (e^{4 σ_i} (1 + u)^k − 1) times the majorant, row by row of f. The majorant
   itself is computed, from an f that is off by the same factor at most: squaring the factor pays for that.
-- Underflow adds at most the dtype's smallest normal number per operation, times the other factors.
+- Underflow adds at most the dtype's smallest normal number per operation, times the other factors; to σ_i as well.
 
 u is half the dtype's machine epsilon. An exponential counts as eight roundings (four units in the last place).
 """
@@ -34,6 +34,7 @@ def longest_path(n: int, m: int, d: int, e: int) -> int:
     return 4 * m + 2 * n + 4 * (d + e) + 60
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def attention_rounding(
     Q: NDArray[Any],
     K: NDArray[Any],
@@ -51,10 +52,12 @@ def attention_rounding(
     """
     dtype = np.result_type(Q) if dtype is None else dtype
     Q, K, V = (np.asarray(a, np.float64) for a in (Q, K, V))
-    error = _Rounding(Q, K, *map(np.abs, (Q, K, V)), scale=scale, causal=causal, dtype=dtype, each=per_operation)
-    return error.f() @ np.abs(V) + error.floor(Q, K, V)
+    majorants = np.abs(Q), np.abs(K), np.abs(V)
+    error = _Rounding(Q, K, majorants, (Q, K), scale=scale, causal=causal, dtype=dtype, each=per_operation)
+    return _bound(error.f() @ np.abs(V) + error.floor(Q, K, V))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def vjp_rounding(
     Q: NDArray[Any],
     K: NDArray[Any],
@@ -72,12 +75,14 @@ def vjp_rounding(
     """
     dtype = np.result_type(Q) if dtype is None else dtype
     Q, K, V, dO = (np.asarray(a, np.float64) for a in (Q, K, V, dO))
-    error = _Rounding(Q, K, *map(np.abs, (Q, K, V)), scale=scale, causal=causal, dtype=dtype, each=per_operation)
+    majorants = np.abs(Q), np.abs(K), np.abs(V)
+    error = _Rounding(Q, K, majorants, (Q, K), scale=scale, causal=causal, dtype=dtype, each=per_operation)
     dQ, dK, dV = error.vjp(np.abs(dO))
     floor = error.floor(Q, K, V, dO)
-    return QKVGradient(dQ + floor, dK + floor, dV + floor)
+    return QKVGradient(_bound(dQ + floor), _bound(dK + floor), _bound(dV + floor))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def output_rounding(
     X: NDArray[Any],
     W: NDArray[Any],
@@ -95,9 +100,10 @@ def output_rounding(
     dtype = np.result_type(X) if dtype is None else dtype
     X, W, W_V = (np.asarray(a, np.float64) for a in (X, W, W_V))
     error = _layer_rounding(X, W, W_V, scale, causal, dtype, per_operation)
-    return error.f() @ np.abs(X) @ np.abs(W_V) + error.floor(X, X, W, W_V)
+    return _bound(error.f() @ np.abs(X) @ np.abs(W_V) + error.floor(X, X, W, W_V))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def gradient_rounding(
     X: NDArray[Any],
     W: NDArray[Any],
@@ -120,9 +126,9 @@ def gradient_rounding(
     dQ, dK, dV = error.vjp(np.abs(G))
     floor = error.floor(X, X, W, W_V, G)
     return Gradient(
-        X=dQ @ np.abs(W).T + dK + dV @ np.abs(W_V).T + floor,
-        W=np.abs(X).T @ dQ + floor,
-        W_V=np.abs(X).T @ dV + floor,
+        X=_bound(dQ @ np.abs(W).T + dK + dV @ np.abs(W_V).T + floor),
+        W=_bound(np.abs(X).T @ dQ + floor),
+        W_V=_bound(np.abs(X).T @ dV + floor),
     )
 
 
@@ -132,7 +138,7 @@ def _layer_rounding(
     """The operands of attention, Q = X W, K = X, V = X W_V, with their majorants |X||W|, |X|, |X||W_V|."""
     majorants = np.abs(X) @ np.abs(W), np.abs(X), np.abs(X) @ np.abs(W_V)
     scale = 1 / X.shape[1] if scale is None else scale
-    return _Rounding(X @ W, X, *majorants, scale=scale, causal=causal, dtype=dtype, each=each)
+    return _Rounding(X @ W, X, majorants, (X, W, X), scale=scale, causal=causal, dtype=dtype, each=each)
 
 
 class _Rounding:
@@ -142,47 +148,49 @@ class _Rounding:
         self,
         Q: Floats,
         K: Floats,
-        abs_Q: Floats,
-        abs_K: Floats,
-        abs_V: Floats,
+        majorants: tuple[Floats, Floats, Floats],
+        in_scores: tuple[Floats, ...],
         *,
         scale: float,
         causal: bool,
         dtype: DTypeLike,
         each: int,
     ) -> None:
-        n, d = Q.shape
-        m, e = abs_V.shape
-        self.tiny = float(np.finfo(dtype).tiny)
-        self.abs_Q, self.abs_K, self.abs_V, self.scale = abs_Q, abs_K, abs_V, abs(float(scale))
+        self.abs_Q, self.abs_K, self.abs_V = majorants
+        self.tiny, self.scale = float(np.finfo(dtype).tiny), abs(float(scale))
+        (n, d), (m, e) = Q.shape, self.abs_V.shape
         allowed = np.tri(n, m, dtype=bool) if causal else np.ones((n, m), dtype=bool)
         scores = np.where(allowed, scale * (Q @ K.T), -np.inf)  # (n, m)
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))  # (n, m)
         self.weights = weights / weights.sum(axis=1, keepdims=True)  # (n, m)
-        largest = np.where(allowed, self.scale * (abs_Q @ abs_K.T), 0).max(axis=1)  # (n,)
+        largest = np.where(allowed, self.scale * (self.abs_Q @ self.abs_K.T), 0).max(axis=1)  # (n,)
         u = float(np.finfo(dtype).eps) / 2
-        sigma = _gamma(each * (2 * d + 6), u) * largest  # (n,)
-        with np.errstate(over="ignore"):
-            self.factor = np.expm1(8 * sigma + 2 * each * longest_path(n, m, d, e) * u)  # (n,)
+        sigma = _gamma(each * (2 * d + 6), u) * largest + self.floor(*in_scores)  # (n,)
+        self.factor = np.expm1(8 * sigma + 2 * each * longest_path(n, m, d, e) * u)  # (n,)
 
     def f(self) -> Floats:
         """Error of f, (n, m)."""
-        return self._scaled(self.weights)
+        error: Floats = self.factor[:, None] * self.weights
+        return error
 
     def vjp(self, abs_dO: Floats) -> tuple[Floats, Floats, Floats]:
         """Errors of the gradients for Q, K and V, without underflow."""
         q = abs_dO @ self.abs_V.T  # (n, m)
-        p = self._scaled(self.weights * (q + (self.weights * q).sum(axis=1, keepdims=True)))  # (n, m)
-        return self.scale * p @ self.abs_K, self.scale * p.T @ self.abs_Q, self.f().T @ abs_dO
+        mean = (self.weights * q).sum(axis=1, keepdims=True)  # (n, 1)
+        p = self.factor[:, None] * self.weights * (q + mean)  # (n, m)
+        dQ: Floats = self.scale * p @ self.abs_K  # (n, d)
+        dK: Floats = self.scale * p.T @ self.abs_Q  # (m, d)
+        dV: Floats = self.f().T @ abs_dO  # (m, e)
+        return dQ, dK, dV
 
     def floor(self, *operands: Floats) -> float:
         """What underflow can add: the smallest normal number times (1 + the sum of |entries|) of every factor."""
         return self.tiny * (1 + self.scale) * float(np.prod([1 + np.abs(a).sum() for a in operands]))
 
-    def _scaled(self, majorant: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):  # infinity · 0 is no bound: say infinity
-            error = self.factor[:, None] * majorant
-        return np.where(np.isnan(error), np.inf, error)
+
+def _bound(error: Floats) -> Floats:
+    """No bound is an infinite one: an overflow times zero is not a number."""
+    return np.where(np.isnan(error), np.inf, error)
 
 
 def _gamma(k: int, u: float) -> float:

@@ -150,7 +150,7 @@ def forward(Q: FloatArray, K: FloatArray, V: FloatArray, scale: float, causal: b
     """One head of `attention`, for checked operands."""
     output = np.empty((len(Q), V.shape[1]), Q.dtype)  # (n, e)
     for rows, keys in _blocks(len(Q), len(K), causal):
-        output[rows] = _weights(scale * Q[rows], K[keys], rows, causal, words) @ V[keys]  # (b, e)
+        output[rows] = _weights(_scaled(scale, Q[rows], words), K[keys], rows, causal, words) @ V[keys]  # (b, e)
     return words.finite(f"the output softmax(scale {words.Q} {words.K}ᵀ) {words.V}", output)
 
 
@@ -161,7 +161,7 @@ def backward(
     """One head of `attention_vjp`, for checked operands."""
     dQ, dK, dV = np.empty_like(Q), np.zeros_like(K), np.zeros_like(V)  # (n, d), (m, d), (m, e)
     for rows, keys in _blocks(len(Q), len(K), causal):
-        tau_Q = scale * Q[rows]  # (b, d)
+        tau_Q = _scaled(scale, Q[rows], words)  # (b, d)
         f = _weights(tau_Q, K[keys], rows, causal, words)  # (b, m)
         dV[keys] += f.T @ dO[rows]  # (m, e)
         P = _score_cotangent(f, V[keys], dO[rows], rows, causal, words)  # (b, m)
@@ -186,6 +186,10 @@ def _blocks(n: int, m: int, causal: bool) -> Iterator[tuple[slice, slice]]:
     for first in range(0, n, step):
         stop = min(first + step, n)
         yield slice(first, stop), slice(stop if causal else m)
+
+
+def _scaled(scale: float, Q: FloatArray, words: Wording) -> FloatArray:
+    return words.finite(f"scale {words.Q}", scale * Q, "smaller operands or scale")  # (b, d)
 
 
 def _weights(tau_Q: FloatArray, K: FloatArray, rows: slice, causal: bool, words: Wording) -> FloatArray:

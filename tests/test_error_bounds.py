@@ -129,3 +129,25 @@ def test_a_bound_that_does_not_exist_is_infinite() -> None:
     bound = gradient_rounding(X, one, one, np.array([[1.0], [-1.0]], np.float32), scale=1.0)
     assert np.isinf(bound.W).all()
     assert not np.isnan(bound.X).any()
+
+
+def test_underflow_in_the_scores_is_paid_for() -> None:
+    """X W underflows, and a huge scale brings the lost product back into the scores."""
+    layer = Instance(
+        {
+            "X": np.array([[5e-308, 0], [0, 1e100]]),
+            "W": np.array([[0, 1.3e-14], [0, 0]]),
+            "W_V": np.array([[0, 0], [0, 1e-60]]),
+            "G": np.array([[0, 1e-60], [0, 0]]),
+        },
+        Fraction(1e220),
+    )
+    assert max(ratios(layer, public(layer)).values()) <= 1
+
+
+def test_an_overflowing_bound_is_infinite_and_silent() -> None:
+    X, W = np.array([[0, 0], [1e5, 3]], np.float32), 1e5 * np.eye(2, dtype=np.float32)
+    bound = gradient_rounding(X, W, np.eye(2, dtype=np.float32), np.zeros((2, 2), np.float32), scale=0.5)
+    for array in (bound.X, bound.W, bound.W_V):
+        assert not np.isnan(array).any()
+        assert (array >= 0).all()

@@ -156,11 +156,18 @@ def test_truth_after_repair_and_a_broken_derivation_are_two_things() -> None:
     assert chains(record, found) == {"A": "broken at A", "B": "broken at A"}
 
 
-def test_a_missing_hypothesis_breaks_the_chain() -> None:
+def test_a_chain_names_the_hypothesis_that_it_lacks() -> None:
     record = [item("A", parts=UNDER_HYPOTHESIS), item("B", "A")]
     found: Outcomes = {("A", 0, 0): "refutes", ("A", 0, 1): "supports", "B": "supports"}
     assert verdicts(record, found)["A"] == "needs a hypothesis (tested)"
-    assert chains(record, found)["B"] == "broken at A"
+    assert chains(record, found) == {"A": "needs n ≥ d at A", "B": "needs n ≥ d at A"}
+    assert chains(record, {("A", 0, 0): "refutes", ("A", 0, 1): "open"})["B"] == "broken at A"
+
+
+def test_a_break_counts_more_than_a_missing_hypothesis() -> None:
+    record = [item("A", parts=UNDER_HYPOTHESIS), item("B", "A"), item("C", "B")]
+    found: Outcomes = {("A", 0, 0): "refutes", ("A", 0, 1): "supports", "B": "refutes", "C": "supports"}
+    assert chains(record, found)["C"] == "broken at B"
 
 
 def test_a_repair_does_not_stand_in_for_the_printed_chain() -> None:

@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 
+from proofs_checks.export import load_baseline
 from proofs_checks.record import Check, EvidenceKind, Form, Part, PartKind, Role, Statement, StatementKind
 from proofs_checks.runner import PROFILES
 from proofs_checks.statements import RECORD
@@ -225,3 +226,11 @@ def test_checked_asymptotic_forms_write_their_implication_out() -> None:
 def test_a_checked_definition_says_what_it_is_compared_with() -> None:
     silent = [w for w, part, *_ in CHECKS if part.kind == "definition" and not part.clashes_with]
     assert not silent, f"compared with nothing: {silent}"
+
+
+def test_the_baselines_of_all_profiles_agree_and_cover_the_record() -> None:
+    """More examples may settle what fewer do not; as long as they do not, a difference is a fault to look at."""
+    quick, *others = (load_baseline(profile) for profile in PROFILES)
+    assert list(quick) == [s.id for s in RECORD]
+    for other in others:
+        assert other == quick, {id for id in quick if other.get(id) != quick[id]}

@@ -47,8 +47,9 @@ def test_drawn_layers_are_layers(layer: Instance) -> None:
     assert {name: a.shape for name, a in layer.operands.items()} == shapes(layer.n, layer.d)
     assert len({a.dtype for a in layer.arrays}) == 1
     assert all(np.isfinite(a).all() for a in layer.arrays)
-    X, W, _, _ = (np.asarray(a, np.float64) for a in layer.arrays)
-    assert np.abs(X @ W @ X.T).max() <= 2 * LARGEST_SCORE  # exp of it is finite in float32 as well
+    X, W, _, _ = layer.arrays
+    with np.errstate(all="raise", under="ignore"):
+        attn.f(attn.u(X, W, scale=float(layer.scale)))  # no overflow, in float32 neither
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -91,7 +92,7 @@ def test_layers_shrink_to_something_readable() -> None:
 
 def test_small_layers_come_in_order_and_once() -> None:
     sizes = []
-    for n, d, space, instances in small(("X", "W_V"), unit_scale):
+    for n, d, space, instances in small(("X", "W_V")):
         seen: Counter[bytes] = Counter()
         nonzeros = []
         for instance in instances:
@@ -133,7 +134,7 @@ def test_the_truth_passes_and_each_false_variant_is_refuted(id: str) -> None:
 @pytest.mark.parametrize("id", GRADIENTS)
 def test_a_false_variant_has_a_smallest_counterexample(id: str) -> None:
     operand, _, false = GRADIENTS[id]
-    result = gradient_trial(operand).explain(next(iter(false.values())))
+    result = GradientTrial(operand, (odd_scale,)).explain(next(iter(false.values())))
     assert result.counterexample is not None, f"{id}: nothing small refutes {next(iter(false))}"
     assert "smallest in n, then d" in result.counterexample.search
     assert result.reason.startswith("off by ")
