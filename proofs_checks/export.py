@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from proofs_checks.digest import packages
 from proofs_checks.judgement import Judgement, summary
 from proofs_checks.runner import Run
 
@@ -24,6 +25,7 @@ def results(judged: Mapping[str, Judgement], run: Run) -> dict[str, Any]:
         "paper": "arXiv:2408.13233v2",
         "profile": run.profile,
         "seed": run.seed,
+        "packages": [f"{k} {v}" for k, v in packages(frozenset({run.book.module, "proofs_checks.runner"})).items()],
         "statements": [_statement(j) for j in judged.values()],
     }
 
