@@ -49,11 +49,14 @@ def merge(
     digest: str,
 ) -> Evidence:
     """One piece of evidence from all shards of a check, in the order of the shards."""
-    outcome = min((r.outcome for r in results), key=SEVERITY.index)
-    decisive = [r for r in results if r.outcome == outcome]
+    faults = [f"false variant {name!r}: {r.reason}" for name, r in variants.items() if r.outcome == "failed"]
+    tried = [*results, *(Result("failed", reason=fault) for fault in faults)]
+    outcome = min((r.outcome for r in tried), key=SEVERITY.index)
+    decisive = [r for r in tried if r.outcome == outcome]
     if outcome == "refutes" and explanation is not None and explanation.counterexample is not None:
         decisive = [explanation]
-    accepted = tuple(name for name, r in variants.items() if r.outcome not in check.trial.refusals)
+    refused = sum(r.outcome in check.trial.refusals for r in variants.values())
+    accepted = (n for n, r in variants.items() if r.outcome not in (*check.trial.refusals, "failed"))
     return Evidence(
         kind=check.kind,
         claim=f"{check.claim.__module__}.{check.claim.__qualname__}",
@@ -68,8 +71,8 @@ def merge(
         counterexample=next((r.counterexample for r in decisive if r.counterexample), None),
         details=results[0].details,
         planted=len(variants),
-        refused=len(variants) - len(accepted),
-        accepted=accepted,
+        refused=refused,
+        accepted=tuple(accepted),
         seed=seed,
         digest=digest,
     )

@@ -135,13 +135,21 @@ def _judge_parts(statement: Statement, evidence_of: Callable[[Address], Evidence
 def _soundness(verdict: Verdict, parts: tuple[PartJudgement, ...]) -> Soundness:
     worth = [verdict] if verdict.conditional_on else [p.verdict for p in parts]
     return Soundness(
-        checked=all(v.standing != "not checked" for v in worth),
+        checked=all(v.standing not in ("not checked", "undecided") for v in worth),
+        readings=_particular_readings(parts),
         printed_holds=all(
             v.standing == "holds as printed" or (v.definition and v.standing == "refuted") for v in worth
         ),
         printed_refuted=any(p.refuted_as_printed and not p.hypotheses for p in parts),
         needs=next((p.hypotheses[0].form.reading for p in parts if p.refuted_as_printed and p.hypotheses), ""),
     )
+
+
+def _particular_readings(parts: tuple[PartJudgement, ...]) -> frozenset[str]:
+    """The readings in which all parts hold as printed, where some part does not in every reading."""
+    particular = [p for p in parts if p.refuted_readings and p.verdict.standing == "holds as printed"]
+    held = [{f.form.reading for f in p.forms if f.form.role == "printed" and f.verdict.holds} for p in particular]
+    return frozenset(set.intersection(*held)) if held else frozenset()
 
 
 def differences(

@@ -162,7 +162,7 @@ class Run:
         A check that the profile leaves out keeps its fresh evidence from a profile that has it.
         """
         check = address.find(self.book.statements)[-1]
-        for profile in (self.profile,) if self.profile in check.profiles else check.profiles:
+        for profile in (self.profile,) if self.profile in check.profiles else reversed(check.profiles):
             jobs = jobs_of(self.book, address, profile, self.seed)
             results = [self._known(j) for j in jobs]
             if all(r is not None for r in results):

@@ -132,9 +132,12 @@ def print_failures(console: Console, judged: Iterable[Judgement]) -> None:
 
 def print_counts(console: Console, judged: Iterable[Judgement]) -> None:
     """How many statements have which verdict."""
-    standings = [j.verdict.standing for j in judged]
+    judged = list(judged)
+    standings = [j.verdict.standing for j in judged if j.statement.kind != "finding"]
     counts = [f"{standings.count(s)} {s}" for s in STANDINGS if s in standings]
     console.print(f"{len(standings)} statements: {', '.join(counts)}", highlight=False)
+    if len(judged) > len(standings):
+        console.print(f"and altgrad's own findings: {len(judged) - len(standings)}", highlight=False)
 
 
 def quoted(id: str) -> str:

@@ -10,6 +10,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import isnan
 from typing import Any, Literal, Self, get_args
 
 from proofs_checks.record import Claim
@@ -50,6 +51,10 @@ class Result:
     reason: str = ""
     counterexample: Counterexample | None = None
     details: tuple[tuple[str, ...], ...] = ()  # a table for `altgrad show`, its first row the heading
+
+    def __post_init__(self) -> None:
+        if self.worst is not None and isnan(self.worst):
+            raise ValueError("the largest measured/allowed is not a number")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

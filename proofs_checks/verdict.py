@@ -195,6 +195,7 @@ class Soundness:
     checked: bool  # every part has a verdict
     printed_holds: bool  # every part holds as printed (a definition: was checked, whatever it clashes with)
     printed_refuted: bool  # some part is refuted in every reading of its printed form, and under every hypothesis
+    readings: frozenset[str] = frozenset()  # in which it holds as printed, where it does not in all
     needs: str = ""  # the hypothesis under which a part that is refuted without it holds as printed
 
 
@@ -206,7 +207,11 @@ def derivation(statement: Statement, record: Mapping[str, Statement], soundness:
     needy = [i for i in (*ancestors(statement.id, record), statement.id) if soundness[i].needs]
     if needy:
         return f"needs {soundness[needy[0]].needs} at {needy[0]}"
-    if soundness[statement.id].checked and all(soundness[i].printed_holds for i in ancestors(statement.id, record)):
+    chain = [soundness[i] for i in ancestors(statement.id, record)]
+    own = soundness[statement.id]
+    particular = [s.readings for s in (*chain, own) if s.readings]
+    consistent = not particular or bool(frozenset.intersection(*particular))
+    if own.checked and consistent and all(s.printed_holds for s in chain):
         return "intact"
     return "not checked"
 

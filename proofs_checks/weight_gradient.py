@@ -39,7 +39,7 @@ def W_V_sign(X: Array, W: Array, G: Array, *, scale: Any, causal: bool = False) 
 
 
 def W_V_factor(X: Array, W: Array, G: Array, *, scale: Any, causal: bool = False) -> Array:
-    """False: the scale once more."""
+    """False: the gradient times 1 + τ."""
     return (scale + 1) * formulas.gradient_W_V(X, W, G, scale=scale, causal=causal)
 
 

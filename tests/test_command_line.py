@@ -134,7 +134,8 @@ def test_verify_says_what_holds(home: Home) -> None:
     assert home.run.stderr == ""
     assert home.run.returncode in {0, command_line.DIFFERS}  # by the baseline
     assert rows(home.run.stdout) == list(IDS)
-    assert "5 statements: " in home.run.stdout
+    assert "4 statements: " in home.run.stdout
+    assert "own findings: 1" in home.run.stdout
 
 
 def test_table_has_its_columns(home: Home) -> None:
@@ -499,3 +500,13 @@ def test_readme_shows_real_output(block: str, arguments: list[str], invoke: Invo
     assert shown, f"README.md shows nothing of {arguments}"
     for line in shown:
         assert line in lines, f"{line!r} of README.md is not in the output of {arguments}, or not in this place"
+
+
+def test_a_failed_check_is_named_and_never_becomes_the_baseline(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = 'from tests.planted import RECORD as ALL\nRECORD = tuple(s for s in ALL if s.id == "trouble/raises")\n'
+    (small / "failing_record.py").write_text(source, "utf-8")
+    result = CliRunner().invoke(command_line.app, ["verify", "--record", "failing_record", "--record-baseline"])
+    assert result.exit_code == command_line.BAD_USAGE
+    assert "failed: " in result.stdout
+    assert "no check failed" in result.stderr
+    assert not (small / "baseline.json").exists()

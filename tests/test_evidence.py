@@ -172,7 +172,7 @@ def test_a_variant_is_refused_only_by_the_outcomes_of_its_trial(refusals: tuple[
     evidence = merged(Result("supports"), variants=variants, trial=FakeTrial(refusals=refusals))
     assert evidence.planted == 4
     assert evidence.refused == len(refusals)
-    assert evidence.accepted == tuple(name for name in WORST_FIRST if name not in refusals)
+    assert evidence.accepted == tuple(name for name in WORST_FIRST if name not in (*refusals, "failed"))
 
 
 def test_no_variants_is_none_planted() -> None:
@@ -180,8 +180,15 @@ def test_no_variants_is_none_planted() -> None:
     assert (evidence.planted, evidence.refused, evidence.accepted) == (0, 0, ())
 
 
-def test_variants_decide_no_outcome() -> None:
-    variants = {"half": FOUND, "crash": Result("failed", 9, 9, 9.0)}
-    evidence = merged(Result("supports", 100, 1, 0.5), variants=variants)
+def test_a_refused_variant_decides_nothing() -> None:
+    evidence = merged(Result("supports", 100, 1, 0.5), variants={"half": FOUND})
     assert (evidence.outcome, evidence.examples, evidence.discarded, evidence.worst) == ("supports", 100, 1, 0.5)
-    assert (evidence.counterexample, evidence.accepted) == (None, ("crash",))
+    assert (evidence.counterexample, evidence.refused, evidence.accepted) == (None, 1, ())
+
+
+def test_a_variant_that_crashed_was_neither_refused_nor_accepted() -> None:
+    variants = {"half": FOUND, "crash": Result("failed", 9, 9, 9.0, "out of memory")}
+    evidence = merged(Result("supports", 100, 1, 0.5), variants=variants)
+    assert (evidence.outcome, evidence.examples, evidence.worst) == ("failed", 100, 0.5)
+    assert (evidence.planted, evidence.refused, evidence.accepted) == (2, 1, ())
+    assert evidence.reason == "false variant 'crash': out of memory"

@@ -426,3 +426,21 @@ def test_with_only_refutations_no_checked_statement_of_the_paper_holds() -> None
     outcomes: Outcomes = {s.id: "refutes" for s in record}
     holding = [id for id, j in judged(record, outcomes).items() if j.evidence and j.verdict.word]
     assert not holding, f"these hold whatever their evidence: {holding}"
+
+
+def test_a_chain_is_intact_only_in_one_reading() -> None:
+    """A holds in the first reading only, B in the second only: C cannot rest on both."""
+    record = [item("A", parts=TWO_READINGS), item("B", parts=TWO_READINGS), item("C", "A", "B"), item("D", "A")]
+    found: Outcomes = {
+        ("A", 0, 0): "supports",
+        ("A", 0, 1): "refutes",
+        ("B", 0, 0): "refutes",
+        ("B", 0, 1): "supports",
+        "C": "supports",
+        "D": "supports",
+    }
+    assert chains(record, found) == {"A": "intact", "B": "intact", "C": "not checked", "D": "intact"}
+
+
+def test_an_undecided_statement_has_no_intact_derivation() -> None:
+    assert chains([item("A")], {"A": "failed"})["A"] == "not checked"

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from proofs_checks.export import load_baseline
+from proofs_checks.property import PropertyTrial
 from proofs_checks.record import Check, EvidenceKind, Form, Part, PartKind, Role, Statement, StatementKind
 from proofs_checks.runner import PROFILES
 from proofs_checks.statements import RECORD
@@ -234,3 +235,8 @@ def test_the_baselines_of_all_profiles_agree_and_cover_the_record() -> None:
     assert list(quick) == [s.id for s in RECORD]
     for other in others:
         assert other == quick, {id for id in quick if other.get(id) != quick[id]}
+
+
+def test_evidence_is_called_what_its_trial_gives() -> None:
+    for *_, check in CHECKS:
+        assert (check.kind == "property") == isinstance(check.trial, PropertyTrial), check
