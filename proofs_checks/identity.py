@@ -59,7 +59,10 @@ class GradientTrial(PropertyTrial):
             gradient_rounding(*instance.arrays, scale=scale, causal=causal, dtype=dtype)
             for dtype in (instance.operands["X"].dtype, np.float64)
         )
-        return worst_ratio(error, sum(getattr(b, self.operand) for b in bounds))
+        allowed = sum(getattr(b, self.operand) for b in bounds)
+        if not np.isfinite(allowed).all():
+            raise OverflowError("there is no finite rounding bound: the instance tests nothing")
+        return worst_ratio(error, allowed)
 
     def confirm(self, claim: Claim, instance: Instance, search: str) -> Counterexample | None:
         with ctx.workprec(ground_truth.BITS):

@@ -275,3 +275,11 @@ def test_results_survive_json() -> None:
         ReadingsTrial().run(printed_group, 0),
     ):
         assert Result.from_json(result.to_json()) == result
+
+
+def test_an_instance_without_a_finite_bound_is_no_evidence() -> None:
+    """Scores so large that float32 says nothing of their differences: any answer would be within the bound."""
+    X, one = np.full((2, 1), 1e9, np.float32), np.ones((1, 1), np.float32)
+    layer = Instance({"X": X, "W": one, "W_V": one, "G": np.array([[1], [-1]], np.float32)}, Fraction(1))
+    with pytest.raises(OverflowError, match="no finite rounding bound"):
+        gradient_trial("W_V").ratio(lambda X, G: np.full((1, 1), 7.0), layer)
