@@ -30,3 +30,11 @@ huge = st.builds(
     causal=st.booleans(),
     dtype=st.sampled_from((np.float32, np.float64)),
 )
+
+
+def worst_ratio(error: Any, allowed: Any) -> float:
+    """Largest error over what is allowed, entry by entry; an error where none is allowed is infinite."""
+    if np.isnan(error).any() or np.isnan(allowed).any():
+        return float("nan")
+    ratio = np.divide(error, allowed, out=np.where(error > 0, np.inf, 0.0), where=allowed > 0)
+    return float(ratio.max())
