@@ -1,11 +1,27 @@
 """The gradients of arXiv 2408.13233v2 in NumPy, written to be read beside the paper.
 
 `attention` and `attention_gradient` are the exact map and gradient in X, W, W_V; `qkv` holds the same in Q, K, V
-with batches and heads. Refused input raises `AltgradError`.
+with batches and heads. `transformer_output` and `transformer_gradient` are those of a model: a sequence of `Layer`.
+Refused input raises `AltgradError`.
 """
 
 from reference import qkv
 from reference.chain_rule import Gradient, attention, attention_gradient
 from reference.errors import AltgradError
+from reference.loss import CrossEntropyLoss, LinearLoss, SquaredLoss
+from reference.transformer import Layer, ModelGradient, transformer_gradient, transformer_output
 
-__all__ = ["AltgradError", "Gradient", "attention", "attention_gradient", "qkv"]
+__all__ = [
+    "AltgradError",
+    "CrossEntropyLoss",
+    "Gradient",
+    "Layer",
+    "LinearLoss",
+    "ModelGradient",
+    "SquaredLoss",
+    "attention",
+    "attention_gradient",
+    "qkv",
+    "transformer_gradient",
+    "transformer_output",
+]

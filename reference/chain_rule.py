@@ -26,7 +26,7 @@ with dQ, dK, dV from `qkv`, where all work on n × n numbers is done.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,13 +39,19 @@ if TYPE_CHECKING:
 __all__ = ["Gradient", "attention", "attention_gradient"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Gradient:
-    """Gradients on X, W and W_V, each of its operand's shape."""
+    """Gradients on X and the weights, each of its operand's shape; None for a weight that the function does not take.
+
+    Attention in X, W, W_V has W = W_Q W_Kᵀ; a layer of a transformer has W_Q and W_K apart, and W_g.
+    """
 
     X: FloatArray
-    W: FloatArray
+    W: FloatArray | Any = None  # "| Any": whoever knows which function was called need not ask for None
     W_V: FloatArray
+    W_Q: FloatArray | Any = None
+    W_K: FloatArray | Any = None
+    W_g: FloatArray | Any = None
 
 
 @shapes(X="n d", W="d d", W_V="d d")
@@ -86,7 +92,7 @@ def attention_gradient(
     scale: float | None = None,
     causal: bool = False,
 ) -> Gradient:
-    r"""Gradient of L = ⟨G, Attn(X)⟩ on X, W and W_V (what D.17, F.4 and G.3 state; causal: I.8).
+    r"""Gradient of L = ⟨G, Attn(X)⟩ on X, W and W_V (E.11, F.4 and G.3, repaired; causal: I.5).
 
     .. math::
 

@@ -212,10 +212,11 @@ def test_overflow_is_named(sign: int, dtype: Any) -> None:
 # ------------------------------------------------------------------------------------------------------ the interface
 
 
-def test_gradient_is_frozen_and_has_three_fields() -> None:
+def test_gradient_is_frozen_and_has_the_operands_fields() -> None:
     start = case(3, 2)
     gradient = attention_gradient(*start[:4])
-    assert [field.name for field in dataclasses.fields(gradient)] == FIELDS
+    assert [field.name for field in dataclasses.fields(gradient)] == [*FIELDS, "W_Q", "W_K", "W_g"]
+    assert gradient.W_Q is gradient.W_K is gradient.W_g is None
     assert [getattr(gradient, name).shape for name in FIELDS] == [(3, 2), (2, 2), (2, 2)]
     with pytest.raises(dataclasses.FrozenInstanceError):
         gradient.X = start.X  # type: ignore[misc]

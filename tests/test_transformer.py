@@ -1,0 +1,782 @@
+"""Transformers and their gradients against dense formulas on running numbers.
+
+`Running` numbers hold the exact value as a ball and bound what rounding does to the operations that made it
+(docs/rounding.md, "The running bound"). The formulas below do the operations of `reference`, a row's largest score
+subtracted and the queries scaled, so that their bound is taken as it is; what they leave open is the order of sums,
+which the bound allows, and so the size of the blocks. Two operations differ, both elementary functions: SciPy's Φ is
+taken to be good to four units in the last place, and relu and its step round nothing. That the formulas are the
+gradient is shown apart and without tolerance: on power series of balls, the coefficient of t in the loss.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pytest
+from flint import arb, arb_series, ctx
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from proofs_checks.ground_truth import (
+    BITS,
+    GELU,
+    IDENTITY,
+    RELU,
+    TANH,
+    Activation,
+    balls,
+)
+from proofs_checks.running_error import Running, running
+from reference import (
+    AltgradError,
+    CrossEntropyLoss,
+    Gradient,
+    Layer,
+    LinearLoss,
+    ModelGradient,
+    SquaredLoss,
+    qkv,
+    transformer,
+    transformer_gradient,
+    transformer_output,
+)
+
+DTYPES = [np.float32, np.float64]
+WEIGHTS = ("W_Q", "W_K", "W_V", "W_g")
+
+Tree = Any  # nested dicts and lists of arrays
+
+
+@pytest.fixture(autouse=True)
+def many_bits() -> Iterator[None]:
+    with ctx.workprec(BITS):
+        yield
+
+
+# ---------------------------------------------------------------------------------------------------- the test cases
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A model in float64 numbers that its dtype represents."""
+
+    X: Any
+    layers: list[Layer]
+    loss: str
+    of_loss: dict[str, Any]
+    labels: Any
+    g0: bool = False
+    of_g0: dict[str, Any] = field(default_factory=dict)
+    dtype: Any = np.float64
+
+    @property
+    def operands(self) -> Tree:
+        layers = [{name: getattr(layer, name) for name in WEIGHTS} for layer in self.layers]
+        return {"X": self.X, "layers": layers, "loss": self.of_loss, "g0": self.of_g0 if self.g0 else {}}
+
+    @property
+    def arguments(self) -> tuple[list[Layer], Any, Any]:
+        """As the functions take them."""
+        cast = map_tree(lambda array: array.astype(self.dtype), self.operands)
+        layers = [replace(each, **weights) for each, weights in zip(self.layers, cast["layers"], strict=True)]
+        if self.loss == "cross_entropy":
+            return layers, cast["X"], CrossEntropyLoss(**cast["loss"], labels=self.labels)
+        make: Any = LinearLoss if self.loss == "linear" else SquaredLoss
+        return layers, cast["X"], make(**cast["loss"])
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        if not self.g0:
+            return {"g0": None}
+        E, B = (self.of_g0[name].astype(self.dtype) for name in ("E", "B"))
+        return {"g0": (lambda X: X @ E + B, lambda X, G: (G @ E.T, {"E": X.T @ G, "B": G}))}
+
+
+def gaussian(rng: np.random.Generator, n: int, d: int) -> Any:
+    return rng.standard_normal((n, d))
+
+
+def small(rng: np.random.Generator, n: int, d: int) -> Any:
+    return 0.3 * rng.standard_normal((n, d))
+
+
+def zero(rng: np.random.Generator, n: int, d: int) -> Any:
+    return np.zeros((n, d))
+
+
+def repeated_rows(rng: np.random.Generator, n: int, d: int) -> Any:
+    return np.repeat(rng.standard_normal((1, d)), n, axis=0)
+
+
+def rank_one(rng: np.random.Generator, n: int, d: int) -> Any:
+    return np.outer(rng.standard_normal(n), rng.standard_normal(d))
+
+
+def small_integers(rng: np.random.Generator, n: int, d: int) -> Any:
+    return rng.integers(-1, 2, (n, d)).astype(float)
+
+
+def sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+def sigmoid_prime(x: Any) -> Any:
+    return sigmoid(x) * (1 - sigmoid(x))
+
+
+STYLES = [gaussian, small, zero, repeated_rows, rank_one, small_integers]
+PAIR = (sigmoid, sigmoid_prime)
+ACTIVATIONS: list[Any] = ["tanh", "gelu", "relu", "identity", PAIR]
+LOSSES = ["linear", "squared", "cross_entropy"]
+
+
+def case(
+    n: int = 5,
+    d: int = 4,
+    m: int = 2,
+    *,
+    seed: int = 0,
+    loss: str = "squared",
+    g0: bool = False,
+    dtype: Any = np.float64,
+    X: Any = gaussian,
+    weights: Any = gaussian,
+    **layer: Any,
+) -> Case:
+    """A case whose keywords for layers are one for all layers, or a list with one for each."""
+    rng = np.random.default_rng(seed)
+
+    def rounded(array: Any) -> Any:
+        return array.astype(dtype).astype(np.float64)
+
+    def weight() -> Any:
+        return rounded(weights(rng, d, d) / np.sqrt(d))
+
+    options = [{name: each[i] if isinstance(each, list) else each for name, each in layer.items()} for i in range(m)]
+    layers = [Layer(*(weight() for _ in WEIGHTS), **each) for each in options]
+    name, shape = {"linear": ("C", (n, d)), "squared": ("target", (n, d)), "cross_entropy": ("W_out", (d, 3))}[loss]
+    of_loss, labels = {name: rounded(rng.standard_normal(shape))}, rng.integers(0, 3, n)
+    of_g0 = {"E": weight(), "B": rounded(rng.standard_normal((n, d)))}
+    return Case(rounded(X(rng, n, d)), layers, loss, of_loss, labels, g0, of_g0, dtype)
+
+
+def chosen(choose: Callable[[list[Any]], Any], seed: int) -> Case:
+    """Any case, by a function that takes one of a list."""
+    n, d, m = choose([1, 2, 3, 4, 5]), choose([1, 2, 3, 4]), choose([1, 2, 3])
+    both: list[Any] = [False, True]
+    heads: list[Any] = [heads for heads in range(1, d + 1) if d % heads == 0]
+    each = {"heads": heads, "causal": both, "residual": both, "activation": ACTIVATIONS}
+    model: Any = {"loss": LOSSES, "g0": both, "dtype": DTYPES, "X": STYLES, "weights": STYLES}
+    layers: Any = {name: [choose(values) for _ in range(m)] for name, values in each.items()}
+    return case(n, d, m, seed=seed, **{name: choose(values) for name, values in model.items()}, **layers)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    return chosen(lambda values: draw(st.sampled_from(values)), draw(st.integers(0, 2**32 - 1)))
+
+
+def map_tree(function: Callable[[Any], Any], tree: Tree) -> Tree:
+    if isinstance(tree, dict):
+        return {name: map_tree(function, each) for name, each in tree.items()}
+    return [map_tree(function, each) for each in tree] if isinstance(tree, list) else function(tree)
+
+
+def leaves(tree: Tree, name: str = "") -> list[tuple[str, Any]]:
+    if isinstance(tree, dict):
+        return [leaf for key, each in tree.items() for leaf in leaves(each, f"{name}.{key}")]
+    if isinstance(tree, list):
+        return [leaf for i, each in enumerate(tree, 1) for leaf in leaves(each, f"{name}[{i}]")]
+    return [(name, tree)]
+
+
+def as_tree(gradient: ModelGradient) -> Tree:
+    layers = [{name: getattr(layer, name) for name in ("X", *WEIGHTS)} for layer in gradient.layers]
+    return {"X": gradient.X, "layers": layers, "loss": gradient.loss, "g0": gradient.g0}
+
+
+# ------------------------------------------------------------------- the dense formulas, of running numbers and series
+
+TRUE = {
+    "tanh": TANH,
+    "gelu": GELU,
+    "relu": RELU,
+    "identity": IDENTITY,
+    PAIR: Activation(*PAIR, lambda x: 1 / (1 + (-x).exp())),
+}
+
+
+def phi(activation: Any, S: Any) -> Any:
+    true = TRUE[activation]
+    return true.phi(S) if isinstance(S.flat[0], Running) else np.frompyfunc(true.series, 1, 1)(S)
+
+
+def phi_prime(activation: Any, S: Any) -> Any:
+    if activation == "tanh":
+        e = np.exp(-2 * np.abs(S))
+        return 4 * e / ((1 + e) * (1 + e))
+    return np.frompyfunc(step, 1, 1)(S) if activation == "relu" else TRUE[activation].phi_prime(S)
+
+
+def step(x: Running) -> Running:
+    """1 above 0, else 0, without rounding; but a number that may be on either side of 0 may have either."""
+    doubt = 0.0 if x > x.error or x < -x.error else 1.0
+    return Running(arb(int(x > 0)), 1.0, 0.0, doubt, x.format)
+
+
+def shift(scores: Any, seen: Any) -> Any:
+    """The largest score that each row sees; for series none, as any other leaves their softmax as it is. (n, 1)"""
+    if not isinstance(scores[0, 0], Running):
+        return np.zeros((len(scores), 1), int)
+    return np.array([[largest(row[may].tolist())] for row, may in zip(scores, seen == 1, strict=True)], object)
+
+
+def largest(numbers: list[Running]) -> Running:
+    """The largest of what was computed is as near to the exact one as the worst of the numbers is to its own."""
+    value = reduce(arb.max, [number.value for number in numbers])
+    majorant, drift, floor = np.max([(each.majorant, each.drift, each.floor) for each in numbers], axis=0).tolist()
+    return Running(value, majorant, drift, floor, numbers[0].format)
+
+
+def settled(array: Any) -> Any:
+    """The same numbers with the same bounds, kept as absolute errors: what cancelled does not grow any further."""
+    if not isinstance(array.flat[0], Running):
+        return array
+    return np.frompyfunc(lambda x: Running(x.value, float(abs(x.value).upper()), 0.0, x.error, x.format), 1, 1)(array)
+
+
+def dense_attention(layer: Layer, W: Tree, T: Any) -> tuple[Any, Callable[[Any], list[Any]]]:
+    """Attn(T), and the map from the gradient on it to those on T W_Q, T W_K, T W_V."""
+    n, d = T.shape
+    tau, seen = layer.heads / arb(d), np.tri(n, dtype=int) if layer.causal else np.ones((n, n), int)
+    Q, K, V = (settled(T @ W[name]) for name in ("W_Q", "W_K", "W_V"))
+    Q = settled(Q * tau)
+    heads, f = np.split(np.arange(d), layer.heads), []
+    for head in heads:
+        scores = settled(Q[:, head] @ K[:, head].T)
+        u = np.exp((scores - shift(scores, seen)) * seen) * seen
+        f.append(settled(u / u.sum(axis=1, keepdims=True)))
+
+    def gradient(G: Any) -> list[Any]:
+        parts = []
+        for each, head in zip(f, heads, strict=True):
+            mean = (G[:, head] * (each @ V[:, head])).sum(axis=1, keepdims=True)
+            P = settled(settled(G[:, head] @ V[:, head].T - mean) * each)
+            parts.append((P @ K[:, head] * tau, P.T @ Q[:, head], each.T @ G[:, head]))
+        return [settled(np.hstack(each)) for each in zip(*parts, strict=True)]
+
+    return settled(np.hstack([each @ V[:, head] for each, head in zip(f, heads, strict=True)])), gradient
+
+
+def dense_layer(layer: Layer, W: Tree, T: Any) -> tuple[Any, Callable[[Any], Tree]]:
+    """The layer's output, and the map from the gradient on it to all of the layer's gradients."""
+    output, through_attention = dense_attention(layer, W, T)
+    Z = settled(T + output if layer.residual else output)
+    S = settled(Z @ W["W_g"])
+
+    def gradient(g: Any) -> Tree:
+        g_S = settled(g * phi_prime(layer.activation, S))
+        G = g_S @ W["W_g"].T
+        G = settled(g + G if layer.residual else G)
+        dQ, dK, dV = through_attention(G)
+        dT = dQ @ W["W_Q"].T + dK @ W["W_K"].T + dV @ W["W_V"].T
+        of_weights = {"W_Q": T.T @ dQ, "W_K": T.T @ dK, "W_V": T.T @ dV, "W_g": Z.T @ g_S}
+        return {"X": settled(G + dT if layer.residual else dT)} | of_weights
+
+    after = phi(layer.activation, S)
+    return settled(after + Z if layer.residual else after), gradient
+
+
+def dense_loss(start: Case, operands: Tree, T: Any) -> tuple[Any, Any, Tree]:
+    """The loss, its gradient on T, and on its parameters."""
+    if start.loss == "linear":
+        return (operands["C"] * T).sum(), operands["C"], {}
+    if start.loss == "squared":
+        difference = T - operands["target"]
+        return (difference * difference / 2).sum(), difference, {}
+    W_out, Y_gt = operands["W_out"], np.eye(3, dtype=int)[start.labels]
+    Y = settled(T @ W_out)
+    Y = Y - shift(Y, np.ones(Y.shape, int))
+    u = np.exp(Y)
+    error = settled(u / u.sum(axis=1, keepdims=True) - Y_gt)
+    return (np.log(u.sum(axis=1)) - Y[Y_gt == 1]).sum(), settled(error @ W_out.T), {"W_out": T.T @ error}
+
+
+@np.errstate(all="ignore")
+def dense(start: Case, operands: Tree, *, gradient: bool = True) -> Tree:
+    """Output, loss and gradients: of series only the first two."""
+    X, g0 = operands["X"], operands["g0"]
+    T, layers = X @ g0["E"] + g0["B"] if start.g0 else X, []
+    for layer, W in zip(start.layers, operands["layers"], strict=True):
+        T, through_layer = dense_layer(layer, W, T)
+        layers.append(through_layer)
+    value, g, of_loss = dense_loss(start, operands["loss"], T)
+    results: Tree = {"output": T, "value": value}
+    if not gradient:
+        return results
+    of_layers: list[Tree] = []
+    for through_layer in reversed(layers):
+        of_layers.insert(0, through_layer(g))
+        g = of_layers[0]["X"]
+    of_g0 = {"E": X.T @ g, "B": g} if start.g0 else {}
+    return results | {"X": g @ g0["E"].T if start.g0 else g, "layers": of_layers, "loss": of_loss, "g0": of_g0}
+
+
+def run(start: Case) -> Tree:
+    """The dense formulas of running numbers."""
+    return dense(start, map_tree(lambda array: running(balls(array), start.dtype, exact=True), start.operands))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_dense_formulas_are_the_gradient(residual: bool, causal: bool, activation: Any, loss: str) -> None:
+    """Each entry is the coefficient of t in the loss where t is added to it: rigorous. No operand of φ is 0 here."""
+    options: Any = {"residual": residual, "causal": causal, "activation": activation, "heads": [1, 2]}
+    start = case(3, 2, 2, seed=6, loss=loss, g0=loss != "linear", **options)
+    gradients, cap = dict(leaves(run(start))), ctx.cap
+    ctx.cap = 2
+    try:
+        lifted = map_tree(np.vectorize(lambda x: arb_series([x]), otypes=[object]), start.operands)
+        for name, array in leaves(lifted):
+            for index in np.ndindex(array.shape) if name in gradients else ():
+                entry = array[index]
+                array[index] = arb_series([entry[0], 1])
+                moved = dense(start, lifted, gradient=False)["value"]
+                array[index] = entry
+                assert same([moved[0], moved[1]], [gradients[".value"].value, gradients[name][index].value]), name
+    finally:
+        ctx.cap = cap
+
+
+def same(left: Any, right: Any) -> bool:
+    """Balls that overlap, and small ones."""
+    pairs = list(zip(np.ravel(left), np.ravel(right), strict=True))
+    return all(a.overlaps(b) and a.rad() + b.rad() < 2.0 ** (60 - BITS) for a, b in pairs)
+
+
+# ------------------------------------------------------------------------------------------------- against the truth
+
+
+def assert_true(start: Case, block: int = qkv.BLOCK_ENTRIES) -> bool:
+    """All results lie within their bounds, in the operands' dtype and shapes. Whether all bounds say something."""
+    layers, X, loss = start.arguments
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(qkv, "BLOCK_ENTRIES", block)
+        T = transformer_output(layers, X, **start.keywords)
+        gradient = transformer_gradient(layers, X, loss, **start.keywords)
+    computed = {"output": T, "value": np.array(gradient.value), **as_tree(gradient)}
+    said = []
+    for (name, ours), (same_name, numbers) in zip(leaves(computed), leaves(run(start)), strict=True):
+        assert name == same_name
+        assert ours.dtype == start.dtype or name == ".value"
+        assert ours.shape == np.shape(numbers), name
+        pairs = list(zip(ours.flat, np.ravel(numbers), strict=True))
+        off = [abs(arb(float(entry)) - number.value) for entry, number in pairs]
+        broken = [(o, n) for o, (_, n) in zip(off, pairs, strict=True) if not o <= n.error]
+        assert not broken, f"{name}: off by {broken[0][0]}, from {broken[0][1]}"
+        size = max(float(abs(number.value).upper()) for _, number in pairs)
+        said.append(max(number.error for _, number in pairs) <= max(size, 1e-3))
+    return all(said)
+
+
+@settings(max_examples=400)
+@given(cases(), st.sampled_from([1, 7, qkv.BLOCK_ENTRIES]))
+@example(case(1, 1, 1), 1)
+@example(case(1, 4, 3, heads=4, residual=True), 1)
+@example(case(6, 1, 3, causal=True, residual=True, activation="gelu"), 7)
+@example(case(2, 4, 3, heads=2, loss="cross_entropy", g0=True), 1)
+@example(case(4, 3, 2, X=zero, activation=PAIR, residual=True), 1)
+@example(case(4, 3, 2, X=repeated_rows, activation="gelu", causal=True), 7)
+@example(case(5, 4, 3, weights=rank_one, heads=2, activation="identity"), 7)
+@example(case(5, 4, 3, weights=zero, residual=True, activation="gelu"), 1)
+def test_truth(start: Case, block: int) -> None:
+    """Where a bound is above 1/1000 and above all numbers it is for, or infinite, the example counts for nothing."""
+    assume(assert_true(start, block))
+
+
+def test_few_examples_count_for_nothing() -> None:
+    rng, sample = np.random.default_rng(0), 200
+    counts = [assert_true(chosen(lambda values: values[rng.integers(len(values))], seed)) for seed in range(sample)]
+    assert counts.count(False) <= 0.15 * sample
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_truth_for_each_kind_of_layer(activation: Any, causal: bool, residual: bool, dtype: Any) -> None:
+    options: Any = {"activation": activation, "causal": causal, "residual": residual, "dtype": dtype}
+    for loss, heads in itertools.product(LOSSES, [1, 2, 4]):
+        assert assert_true(case(5, 4, 2, weights=small, loss=loss, heads=heads, **options))
+
+
+@pytest.mark.parametrize(
+    ("m", "dtype", "tolerance"), [(1, np.float32, 1e-2), (1, np.float64, 1e-10), (2, np.float64, 1e-7)]
+)
+def test_the_bound_is_small(m: int, dtype: Any, tolerance: float) -> None:
+    """A factor of 1 + `tolerance` in the largest entry of any result would be seen."""
+    for activation in ACTIVATIONS:
+        start = case(m=m, activation=activation, heads=2, residual=True, loss="cross_entropy", dtype=dtype)
+        for name, numbers in leaves(run(start)):
+            size = max(float(abs(number.value)) for number in np.ravel(numbers))
+            worst = max(number.error for number in np.ravel(numbers))
+            assert worst <= tolerance * size, (activation, name, worst / size)
+
+
+INNER: Any = {name: getattr(transformer, name) for name in ("_heads", "forward", "backward")}
+LIES: dict[str, Any] = {
+    "_heads": lambda layer, T: [(columns, scale**0.5) for columns, scale in INNER["_heads"](layer, T)],
+    "T_next": lambda Attn, W_g, phi: phi(Attn @ W_g.T),
+    "S_cotangent": lambda g_T, Attn, W_g, phi_prime: g_T * phi_prime(g_T @ W_g),
+    "residual_attention": lambda T, Attn: T - Attn,
+    "residual_g": lambda Z, g_Z: g_Z,
+    "residual_gradient": lambda G_Y, vjp_H: (G_Y + vjp_H) * (1 + 1e-6),
+    "forward": lambda Q, K, V, *rest: INNER["forward"](K, Q, V, *rest),
+    "backward": lambda Q, K, V, G, *rest: qkv.QKVGradient(*INNER["backward"](Q, K, V, G, *rest)[::-1]),
+    "tanh_prime": lambda x: 1 - np.tanh(x),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_lie_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = case(residual=True, heads=2)
+    assert assert_true(start)
+    monkeypatch.setattr(transformer, name, LIES[name])
+    monkeypatch.setitem(transformer.ACTIVATIONS, "tanh", (transformer.tanh, transformer.tanh_prime))
+    with pytest.raises(AssertionError, match="off by"):
+        assert_true(start)
+
+
+def test_relu_has_slope_zero_at_zero() -> None:
+    """Bounds know no side of 0. Here all scores are 0 and all numbers small integers over 4: nothing is rounded."""
+    start = case(4, 2, 1, loss="linear", X=zero, weights=small_integers, activation="relu", residual=True)
+    W, C = (np.rint(2 * array) for array in (start.layers[0].W_V, start.of_loss["C"]))
+    gradient = transformer_gradient([replace(start.layers[0], W_V=W)], start.X, LinearLoss(C))
+    assert not any(getattr(gradient.layers[0], name).any() for name in WEIGHTS)
+    assert gradient.X.tolist() == (C + C.mean(axis=0) @ W.T).tolist()
+
+
+def test_no_array_of_all_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The states and at most thirty arrays of their shape, and blocks; an n × n array would be four times that."""
+    monkeypatch.setattr(qkv, "BLOCK_ENTRIES", 2**16)
+    n, d, m = 4096, 8, 2
+    layers, X, loss = case(n, d, m, dtype=np.float32, heads=2, residual=True).arguments
+    tracemalloc.start()
+    try:
+        transformer_gradient(layers, X, loss)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= (2 * m + 30) * X.nbytes + 4 * 2**16 * X.itemsize < n * n * X.itemsize / 4
+
+
+# ------------------------------------------------------------------------------------------------------ the interface
+
+
+def bits(tree: Any) -> list[tuple[str, bytes]]:
+    return [(name, array.tobytes()) for name, array in leaves(tree)]
+
+
+def test_what_the_results_hold() -> None:
+    layers, X, loss = case(3, 2, 2, loss="cross_entropy").arguments
+    gradient = transformer_gradient(layers, X, loss)
+    assert isinstance(gradient.value, float)
+    assert gradient.value == loss(transformer_output(layers, X))[0]
+    assert all(isinstance(each, Gradient) and each.W is None for each in gradient.layers)
+    assert gradient.layers[0].X.tobytes() == gradient.X.tobytes()
+    assert (set(gradient.loss), gradient.g0) == ({"W_out"}, {})
+    again = transformer_gradient(tuple(layers), X, loss)
+    assert bits(as_tree(gradient)) == bits(as_tree(again))
+    assert gradient != again  # identity: comparing arrays has no one truth value
+
+
+def strided(array: Any) -> Any:
+    return np.repeat(np.repeat(array, 2, axis=0), 2, axis=1)[::2, ::2]
+
+
+@pytest.mark.parametrize("change", [np.asfortranarray, strided])
+def test_memory_layout_changes_no_bit(change: Any) -> None:
+    layers, X, loss = case(37, 48, 2, heads=2, residual=True, weights=small).arguments
+    moved = [replace(each, **{name: change(getattr(each, name)) for name in WEIGHTS}) for each in layers]
+    before = as_tree(transformer_gradient(layers, X, loss))
+    assert bits(as_tree(transformer_gradient(moved, change(X), loss))) == bits(before)
+    assert transformer_output(moved, change(X)).tobytes() == transformer_output(layers, X).tobytes()
+
+
+def test_inputs_may_be_read_only_and_stay_as_they_are() -> None:
+    start = case(g0=True, loss="cross_entropy", residual=True)
+    layers, X, loss = start.arguments
+    operands = [X, loss.W_out, loss.labels, *(getattr(each, name) for each in layers for name in WEIGHTS)]
+    for array in operands:
+        array.flags.writeable = False
+    before = [array.tobytes() for array in operands]
+    transformer_gradient(layers, X, loss, **start.keywords)
+    transformer_output(layers, X, **start.keywords)
+    assert [array.tobytes() for array in operands] == before
+
+
+def test_results_share_no_memory_with_inputs() -> None:
+    layers, X, loss = case(loss="linear").arguments
+    keep: list[Any] = []
+
+    def keeping(result: Any) -> Any:
+        keep.append(result)
+        return result
+
+    g0 = (keeping, lambda X, G: (keeping(G), {"own": keeping(G + 1)}))
+    results = [array for _, array in leaves(as_tree(transformer_gradient(layers, X, loss, g0=g0)))]
+    foreign = [X, loss.C, *keep, *(getattr(each, name) for each in layers for name in WEIGHTS)]
+    assert not any(np.shares_memory(a, b) for a in results for b in foreign)
+
+
+def vandal(function: Any) -> Any:
+    """The same function, which destroys its arguments and, at its next call, what it returned last."""
+    returned: list[Any] = []
+
+    def vandalising(*arguments: Any) -> Any:
+        for array in returned:
+            array[...] = 7
+        results = function(*(array.copy() for array in arguments))
+        for array in arguments:
+            array[...] = 7
+        parts = results if isinstance(results, tuple) else (results,)
+        returned[:] = [part for part in parts if isinstance(part, np.ndarray)]
+        return results
+
+    return vandalising
+
+
+def test_functions_of_the_caller_cannot_corrupt_the_result() -> None:
+    start = case(m=3, g0=True, activation=PAIR, residual=[False, True, False])
+    layers, X, loss = start.arguments
+    before = as_tree(transformer_gradient(layers, X, loss, **start.keywords))
+    layers = [replace(each, activation=tuple(map(vandal, PAIR))) for each in layers]
+    g0 = tuple(map(vandal, start.keywords["g0"]))
+    assert bits(as_tree(transformer_gradient(layers, X, vandal(loss), g0=g0))) == bits(before)
+
+
+# -------------------------------------------------------------------------------------------------------- bad input
+
+
+def message(layers: Any, X: Any, loss: Any = None, **keywords: Any) -> str:
+    """The refusal, of the gradient; without a loss also of the output, in the same words."""
+    with pytest.raises(AltgradError) as error:
+        transformer_gradient(layers, X, loss or SquaredLoss(np.zeros(np.shape(X))), **keywords)
+    words = str(error.value)
+    if loss is None:
+        with pytest.raises(AltgradError) as error:
+            transformer_output(layers, X, **keywords)
+        assert str(error.value).replace("transformer_output", "transformer_gradient") == words
+    assert words.startswith("transformer_gradient: ")
+    return words.removeprefix("transformer_gradient: ")
+
+
+def spoiled(array: Any) -> Any:
+    array = array.copy()
+    array[1, 0] = np.nan
+    return array
+
+
+BAD_ARRAYS: dict[str, tuple[Any, str]] = {
+    "list": (lambda a: a.tolist(), "has type list, needs a plain numpy.ndarray"),
+    "float32": (lambda a: a.astype(np.float32), "has dtype float32, needs float64, the dtype of X"),
+    "narrow": (lambda a: a[:, :1], "has shape ({rows}, 1), needs ({spec}, d) with d = 4 from X"),
+    "vector": (lambda a: a[0], "has shape (4,), needs ({spec}, d)"),
+    "NaN": (spoiled, "has nan at index (1, 0), needs finite entries"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ARRAYS)
+def test_bad_operands(kind: str) -> None:
+    (first, second), X, _ = case().arguments
+    change, words = BAD_ARRAYS[kind]
+    for name in WEIGHTS:
+        bad = replace(second, **{name: change(getattr(second, name))})
+        expected = words.format(rows=4, spec="d")
+        assert message([first, bad], X) == f"{name} of layer 2 {expected}"
+    if kind in {"list", "vector", "NaN"}:
+        assert message([first, second], change(X)) == "X " + words.format(spec="n")
+
+
+@pytest.mark.parametrize("kind", BAD_ARRAYS)
+def test_bad_results_of_functions(kind: str) -> None:
+    (first, second), X, loss = case().arguments
+    change, words = BAD_ARRAYS[kind][0], BAD_ARRAYS[kind][1].format(rows=5, spec="n")
+
+    def layers(phi: Any, phi_prime: Any) -> list[Layer]:
+        return [first, replace(second, activation=(phi, phi_prime))]
+
+    good = [first, second]
+    assert message(layers(change, np.cos), X) == f"φ(Z W_g) of layer 2 {words}"
+    assert message(layers(np.sin, change), X, loss) == f"φ′(Z W_g) of layer 2 {words}"
+    assert message(good, X, g0=(change, lambda X, G: (G, {}))) == f"forward(X) of g0 {words}"
+    vjp: Any = (np.sin, lambda X, G: (change(G), {}))
+    assert message(good, X, loss, g0=vjp) == f"dL/dX from g0 {words}"
+    assert message(good, X, lambda T: (0.0, change(T), {})) == f"dL/dT from loss {words}"
+    if "shape" not in words:
+        vjp = (np.sin, lambda X, G: (G, {"own": change(G)}))
+        assert message(good, X, loss, g0=vjp) == f"the gradient on own from g0 {words}"
+        assert message(good, X, lambda T: (0.0, T, {"own": change(T)})) == f"the gradient on own from loss {words}"
+
+
+def test_a_parameter_may_have_any_shape() -> None:
+    layers, X, _ = case().arguments
+    own = {"temperature": np.array(2.0), "bias": np.ones(7)}
+    assert bits(transformer_gradient(layers, X, lambda T: (0.0, T, own)).loss) == bits(own)
+
+
+NEEDS = {
+    "heads": "a positive int that divides d = 4",
+    "causal": "True or False",
+    "residual": "True or False",
+    "activation": "one of tanh, gelu, relu, identity, or a pair (φ, φ′) of functions",
+}
+BAD_FIELDS: list[tuple[str, Any]] = [
+    *(("heads", each) for each in (3, 0, -1, 8, True, 2.0)),
+    ("causal", 1),
+    ("residual", None),
+]
+BAD_FIELDS += [("activation", each) for each in ("swish", (1, 2), None, (abs,))]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_FIELDS)
+def test_bad_layers(name: str, value: Any) -> None:
+    (first, second), X, _ = case().arguments
+    words = message([first, replace(second, **{name: value})], X)
+    assert words == f"{name} of layer 2 is {value!r}, needs {NEEDS[name]}"
+
+
+def test_bad_sequences_of_layers() -> None:
+    (layer, _), X, _ = case().arguments
+    assert message([], X) == "layers is empty, needs at least one Layer"
+    assert message(layer, X) == "layers has type Layer, needs a sequence of Layer"
+    assert message(iter([layer]), X) == "layers has type list_iterator, needs a sequence of Layer"
+    assert message([layer, "tanh"], X) == "layer 2 has type str, needs a Layer"
+
+
+BAD_LOSSES: list[tuple[Any, str]] = [
+    (3, "loss is 3, needs a function of T"),
+    (lambda T: 0.0, "loss returns float, needs (value, dL/dT, parameters)"),
+    (lambda T: (0.0, T), "loss returns 2 results, needs (value, dL/dT, parameters)"),
+    *(
+        (lambda T, value=value: (value, T, {}), f"value from loss is {value!r}, needs a finite float")
+        for value in (np.nan, -np.inf, 1, True, 1j, np.array(1.0))
+    ),
+    (lambda T: (0.0, T, None), "parameters from loss has type NoneType, needs a dict of arrays"),
+]
+
+
+@pytest.mark.parametrize(("loss", "words"), BAD_LOSSES)
+def test_bad_losses(loss: Any, words: str) -> None:
+    layers, X, _ = case().arguments
+    assert message(layers, X, loss) == words
+
+
+def test_bad_g0() -> None:
+    layers, X, loss = case().arguments
+    for g0 in (3, (1, 2), np.sin):
+        assert message(layers, X, g0=g0) == f"g0 is {g0}, needs None or a pair (forward, vjp) of functions"
+    words = message(layers, X, loss, g0=(np.sin, lambda X, G: G))
+    assert words == "vjp of g0 returns ndarray, needs (dL/dX, parameters)"
+    words = message(layers, X, loss, g0=(np.sin, lambda X, G: (G, [])))
+    assert words == "parameters from g0 has type list, needs a dict of arrays"
+
+
+def test_errors_of_the_callers_functions_come_through() -> None:
+    layers, X, _ = case().arguments
+
+    def loss(T: Any) -> Any:
+        raise KeyError("own")
+
+    with pytest.raises(KeyError, match="own"):
+        transformer_gradient(layers, X, loss)
+    words = "LinearLoss: T has shape (5, 4), needs (n, d) with n = 2 from C"
+    with pytest.raises(AltgradError, match=re.escape(words)):
+        transformer_gradient(layers, X, LinearLoss(np.ones((2, 4))))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_overflow_is_named(sign: int, dtype: Any) -> None:
+    """One product at a time; the layer in front is the identity."""
+    largest = np.finfo(dtype).max
+    large, root = sign * 0.9 * largest, 4 * sign * np.sqrt(largest)
+
+    def refused(what: str, X: Any, G: float = 0.0, cure: str = "smaller operands", **layer: Any) -> None:
+        weights: Any = {name: np.array([[layer.pop(name, 0)]], dtype) for name in WEIGHTS}
+        zero = np.zeros((1, 1), dtype)
+        front = Layer(zero, zero, zero, zero, residual=True, activation="identity")
+        layers = [front, Layer(**weights, **{"activation": "identity"} | layer)]
+        words = message(layers, np.array(X, dtype), lambda T: (0.0, np.full_like(T, G), {}))
+        cure += "" if dtype == np.float64 else ", or float64"
+        assert words == f"layer 2: {what} overflows {np.dtype(dtype)} (at most {largest!s}), needs {cure}"
+
+    scaled = "smaller operands or scale"
+    refused("T W_Q", [[root]], W_Q=root)
+    refused("T W_K", [[root]], W_K=root)
+    refused("T W_V", [[root]], W_V=root)
+    refused("scale (T W_Q) (T W_K)ᵀ (the scores)", [[2]], W_Q=root, W_K=root, cure=scaled)
+    refused("T + Attn(T)", [[large]], W_V=1, residual=True)
+    refused("Z W_g", [[root]], W_V=1, W_g=root)
+    refused("Z + φ(Z W_g)", [[large]], W_g=1, residual=True)
+    refused("dL/dT_i ⊙ φ′(Z W_g)", [[1]], G=large, activation=(np.sin, lambda S: np.full_like(S, 4)))
+    refused("G", [[1]], G=root, W_g=root)
+    refused("G (T W_V)ᵀ - rowsum(G ⊙ output)", [[1]], G=root, W_g=1, W_V=root)
+    refused("the gradient on (T W_Q)", [[root / 64], [0]], G=16, W_g=1, W_V=1, W_K=2**10, cure=scaled)
+    refused("the gradient on (T W_V)", [[0], [0]], G=large, W_g=1, causal=True, cure=scaled)
+    refused("the gradient on T", [[0]], G=root, W_g=1, W_V=root)
+    refused("the gradient on W_V", [[root]], G=root, W_g=1)
+    refused("the gradient on W_g", [[root]], G=root, W_V=1)
+
+
+# ------------------------------------------------------------------------------------------------------- the formulas
+
+FUNCTIONS = {
+    name: (getattr(transformer, name), getattr(transformer, f"{name}_prime")) for name in transformer.ACTIVATIONS
+}
+POINTS = [-9.5, -3.0, -1.0, -0.75, -1e-3, 1e-9, 0.5, 1.0, 2.5, 8.0]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_activations_of_balls(name: str) -> None:
+    """φ and φ′ against the first two coefficients of φ(x + t): rigorous, to 196 bits."""
+    cap, ctx.cap = ctx.cap, 2
+    try:
+        expansions = [TRUE[name].series(arb_series([arb(x), 1])) for x in POINTS]
+        for order, function in enumerate(FUNCTIONS[name]):
+            assert same(function(balls(POINTS)), [each[order] for each in expansions])
+    finally:
+        ctx.cap = cap
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_activations_of_floats(name: str, dtype: Any) -> None:
+    """They keep the dtype and are good to 64 units of roundoff, relatively: an exponent of x² ≤ 128 moves by as much.
+
+    Only gelu′ has a zero, where it is the difference of numbers below 1/4.
+    """
+    x = np.array([*POINTS, 0.0], dtype)
+    for function in FUNCTIONS[name]:
+        values, exact = function(x), function(balls(x))
+        assert values.dtype == dtype
+        u, size = np.finfo(dtype).eps / 2, 0.25 if function is transformer.gelu_prime else 0
+        error = np.array([float(abs(arb(float(v)) - e)) for v, e in zip(values, exact, strict=True)])
+        most = np.array([size + float(abs(e)) for e in exact])
+        assert (error <= 64 * u * most + np.finfo(dtype).tiny).all(), function.__name__
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_activations_of_huge_floats_do_not_overflow(name: str) -> None:
+    x = np.array([-1, 1]) * np.finfo(np.float64).max
+    with np.errstate(over="ignore"):
+        assert all(np.isfinite(function(x)).all() for function in FUNCTIONS[name])
