@@ -46,7 +46,7 @@ RecordModule = Annotated[str, typer.Option("--record", hidden=True, help="Module
 @app.command()
 def verify(
     ids: Annotated[list[str] | None, typer.Argument(help="Statements to check, such as F.4; all if none.")] = None,
-    profile: Annotated[Profile, typer.Option(help="300, 3,000 or 30,000 examples a check.")] = Profile.quick,
+    profile: Annotated[Profile, typer.Option(help="300, 3,000 or 10,000 examples a check.")] = Profile.quick,
     json: Annotated[Path | None, typer.Option(help="Also write everything that was found to this file.")] = None,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = os.cpu_count() or 1,
@@ -79,7 +79,7 @@ def verify(
     shown = {id: judged[id] for id in chosen}
     terminal.print_verdicts(console, shown.values())
     console.print()
-    terminal.print_findings(console, shown.values())
+    terminal.print_findings(console, shown.values(), book.statements)
     console.print()
     terminal.print_failures(console, shown.values())
     terminal.print_counts(console, shown.values())

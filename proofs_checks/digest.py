@@ -59,10 +59,11 @@ def described(thing: Any) -> Any:
 
 
 def _functions(thing: Any) -> Iterator[Any]:
-    """Every function that a check holds, directly or in its trial."""
+    """Every function that a check holds, directly or in its trial, and the class of whatever it is made of."""
     if callable(thing) and hasattr(thing, "__qualname__"):
         yield thing
     elif is_dataclass(thing):
+        yield type(thing)
         for f in fields(thing):
             yield from _functions(getattr(thing, f.name))
     elif isinstance(thing, dict):

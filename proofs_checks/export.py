@@ -13,7 +13,7 @@ from proofs_checks.digest import packages
 from proofs_checks.judgement import Judgement, summary
 from proofs_checks.runner import Run
 
-SCHEMA = "altgrad-verify/1"
+SCHEMA = "altgrad-verify/2"
 BASELINE = "baseline.json"
 
 
@@ -50,6 +50,8 @@ def _statement(j: Judgement) -> dict[str, Any]:
                 "verdict": str(p.verdict),
                 "standing": p.verdict.standing,
                 "detail": p.verdict.detail,
+                "fault": p.part.fault,
+                "consequence": p.part.consequence,
                 "forms": [
                     {
                         "role": f.form.role,

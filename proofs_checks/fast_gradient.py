@@ -2,11 +2,17 @@
 
 from typing import Any
 
-from proofs_checks.identity import gradient_forms
+from proofs_checks.equation import EquationTrial, derivative_forms
 from proofs_checks.record import Part, Statement
+from proofs_checks.symbols import Symbols
 from reference import input_gradient as formulas
 from reference import softmax_attention as attn
 from reference.softmax_attention import Array
+
+
+def dL_dX(symbols: Symbols) -> Array:
+    """The gradient of ⟨G, s⟩ on X."""
+    return symbols.dL_dX
 
 
 def X_transpose(X: Array, W: Array, W_V: Array, G: Array, *, scale: Any, causal: bool = False) -> Array:
@@ -372,8 +378,12 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="identity",
                 name="gradient",
                 claim="dL/dT_{i−1} = D6 + D7 + D8 + D2 + D4",
-                forms=gradient_forms(
-                    "X",
+                fault="error",
+                consequence="Algorithm 1 sends this sum, its g_t, down to the layer below: every gradient of a model"
+                " but those of the last layer is computed from it. The repair has products of the same"
+                " low-rank factors, transposed.",
+                forms=derivative_forms(
+                    EquationTrial(dL_dX, "dL/dX"),
                     printed=formulas.gradient_X_printed,
                     repaired=formulas.gradient_X,
                     change="τ(p X Wᵀ + pᵀ X W) + fᵀ G W_Vᵀ",

@@ -1,99 +1,83 @@
-"""Trials of inequalities between a layer's operands, in exact rational arithmetic: no rounding, no tolerance."""
+"""Trials of inequalities: what an instance has against what a bound allows, both as balls: there is no tolerance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from inspect import signature
-from typing import Any
 
-import numpy as np
+from flint import arb, ctx
 from hypothesis.strategies import SearchStrategy
-from numpy.typing import NDArray
 
-from proofs_checks.instances import Instance, layers, small, unit_scale
+from proofs_checks.equation import DIGITS, TIGHT, narrow, parameters, reproduction
+from proofs_checks.ground_truth import BITS
+from proofs_checks.instances import Instance, Scale, layers, small, unit_scale
 from proofs_checks.property import PropertyTrial
 from proofs_checks.record import Claim
-from proofs_checks.trial import Counterexample, apply
-
-
-def _nothing(operands: Mapping[str, Any]) -> dict[str, Any]:
-    return {}
-
-
-def _always(instance: Instance) -> bool:
-    return True
+from proofs_checks.symbols import Symbols
+from proofs_checks.trial import Counterexample
 
 
 @dataclass(frozen=True)
 class BoundTrial(PropertyTrial):
-    """`measured` ≤ claim; `derived` are operands that follow from the layer's, `assumed` is the claim's hypothesis."""
+    """`measured` ≤ formula; `assumed` is the claim's hypothesis."""
 
     quantity: str  # the left side, in words
-    measured: Callable[[Mapping[str, Any]], Fraction]
+    measured: Callable[[Symbols], arb]
     names: tuple[str, ...]  # the operands that matter
-    derived: Callable[[Mapping[str, Any]], dict[str, Any]] = _nothing
-    assumed: Callable[[Instance], bool] = _always
+    scales: tuple[Scale, ...] = (unit_scale,)
+    masks: tuple[bool, ...] = (False,)
+    assumed: Callable[[Instance], bool] | None = None
     hypothesis: str = ""
 
     @property
     def scope(self) -> str:
-        return "n ≤ 6, d ≤ 6, rational arithmetic" + (f", {self.hypothesis}" if self.hypothesis else "")
+        masked = ", masked and unmasked" if len(self.masks) == 2 else ""
+        return f"n ≤ 6, d ≤ 6{masked}, balls" + (f", {self.hypothesis}" if self.hypothesis else "")
 
     @property
     def instances(self) -> SearchStrategy[Instance]:
-        return layers(unit_scale, max_d=6)
+        return layers(*self.scales, masks=self.masks, max_d=6, single=False)
 
     def small(self) -> Iterator[tuple[int, int, str, Iterator[Instance]]]:
-        return small(self.names)
+        return small(self.names, self.scales, self.masks)
 
     def admits(self, instance: Instance) -> bool:
-        return self.assumed(instance)
+        return self.assumed is None or self.assumed(instance)
 
-    def sides(self, claim: Claim, instance: Instance) -> tuple[Fraction, Fraction | int]:
-        """Both sides as exact numbers."""
-        operands = {name: exact(instance.operands[name]) for name in self.names}
-        measured = self.measured(operands)
-        allowed = apply(claim, {**operands, **self.derived(operands)})
-        if not isinstance(allowed, (int, Fraction)):
-            raise TypeError(f"the claim gives {allowed!r}, which is no exact number")
-        return measured, allowed
+    def sides(self, claim: Claim, instance: Instance) -> tuple[arb, arb]:
+        """Both sides as balls."""
+        symbols = Symbols(instance)
+        with ctx.workprec(BITS):
+            measured = self.measured(symbols)
+            allowed = claim(**{name: symbols.exact(name) for name in parameters(claim)})
+            if not isinstance(allowed, arb | int):  # a float would be refuted by its own rounding
+                raise TypeError(f"the claim gives {allowed!r}, which is no exact number")
+            return narrow(measured), narrow(arb(allowed))
 
-    def ratio(self, claim: Claim, instance: Instance) -> Any:
+    def ratio(self, claim: Claim, instance: Instance) -> float:
         measured, allowed = self.sides(claim, instance)
-        if measured <= allowed:
-            return measured / allowed if measured else Fraction(0)
-        return measured / allowed if allowed > 0 else float("inf")
+        if exceeds(measured, allowed):
+            return float("inf")
+        if measured == 0:
+            return 0.0
+        return min(1.0, float(measured / allowed)) if allowed > 0 else 1.0
 
     def confirm(self, claim: Claim, instance: Instance, search: str) -> Counterexample | None:
         measured, allowed = self.sides(claim, instance)
-        if measured <= allowed:
+        if not exceeds(measured, allowed):
             return None
-        listed = instance.listed()
-        package, _, module = claim.__module__.rpartition(".")
-        arrays = ", ".join(str(listed[name]) for name in self.names)
-        derived = self.derived({name: exact(instance.operands[name]) for name in self.names})
-        given = ", ".join(str(derived.get(name, name)) for name in signature(claim).parameters)
         return Counterexample(
-            operands={name: listed[name] for name in self.names},
+            operands=instance.listed(self.names),
             where=self.quantity,
-            claimed=f"≤ {allowed}",
-            true=str(measured),
-            arithmetic="rational numbers",
+            claimed=f"≤ {allowed.str(DIGITS)}",
+            true=measured.str(DIGITS),
+            arithmetic=f"balls of {BITS} bits: the enclosures are disjoint",
             search=search,
-            python=(
-                f"import numpy as np; from {package} import {module}",
-                f"{', '.join(self.names)} = (np.array(a) for a in ({arrays}))",
-                f"print({module}.{claim.__name__}({given}), abs({' @ '.join(self.names)}).max())",
-            ),
+            python=reproduction(claim, self.measured, instance, self.names),
         )
 
 
-def exact(array: NDArray[Any]) -> NDArray[Any]:
-    """The same numbers as fractions. Read-only."""
-    result = np.empty(array.shape, dtype=object)
-    for index, entry in np.ndenumerate(array):
-        result[index] = Fraction(float(entry))
-    result.flags.writeable = False
-    return result
+def exceeds(measured: arb, allowed: arb) -> bool:
+    """Whether one ball is above the other, by more than a maximum over balls may have missed."""
+    with ctx.workprec(BITS):
+        return bool(measured - allowed > TIGHT * (abs(measured) + abs(allowed)))

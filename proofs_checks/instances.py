@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations, islice, product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Scale = Callable[[int], Fraction]  # from d to what multiplies the scores
 
-LARGEST_SCORE = 60.0  # before any scale below 1; a sum of exponentials of it is finite in float32 too
+# Scores, before any scale below 1: a sum of a few of their exponentials is finite, and none is subnormal.
+LARGEST_SCORE = {np.dtype(np.float32): 80.0, np.dtype(np.float64): 690.0}
+CLASSES = 3  # of a classification: the vocabulary of 3.2
 
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """Operands of one attention layer: X, G (n, d) and W, W_V (d, d). They are read-only: no claim can change them."""
+    """Operands of an attention layer, by the names and shapes of `shapes`. Read-only: no claim can change them."""
 
     operands: dict[str, Array]
     scale: Fraction
@@ -46,9 +49,9 @@ class Instance:
         """X, W, W_V, G."""
         return self.operands["X"], self.operands["W"], self.operands["W_V"], self.operands["G"]
 
-    def listed(self) -> dict[str, list[Any]]:
-        """The operands as nested lists, integers shown as such."""
-        return {name: [[_plain(x) for x in row] for row in a.tolist()] for name, a in self.operands.items()}
+    def listed(self, names: tuple[str, ...] = ("X", "W", "W_V", "G")) -> dict[str, list[Any]]:
+        """Operands as nested lists, integers shown as such."""
+        return {name: _plain(self.operands[name].tolist()) for name in names}
 
 
 def paper_scale(d: int) -> Fraction:
@@ -66,17 +69,27 @@ def odd_scale(d: int) -> Fraction:
     return Fraction(-1, 2)
 
 
-def shapes(n: int, d: int) -> dict[str, tuple[int, int]]:
-    """The operands of a layer and their shapes."""
-    return {"X": (n, d), "W": (d, d), "W_V": (d, d), "G": (n, d)}
+def shapes(n: int, d: int) -> dict[str, tuple[int, ...]]:
+    """The operands of a layer and their shapes; x, y, z are vectors, Y holds labels, one 1 in each row."""
+    square: tuple[int, ...] = (d, d)
+    matrices: dict[str, tuple[int, ...]] = {"X": (n, d), "W": square, "W_V": square, "G": (n, d)}
+    weights = {"W_Q": square, "W_K": square, "W_g": square, "W_out": (d, CLASSES)}
+    return matrices | weights | {"Y": (n, CLASSES), "x": (n,), "y": (n,), "z": (n,)}
+
+
+def labels(rng: np.random.Generator, n: int) -> Array:
+    """One 1 in each row."""
+    return np.eye(CLASSES)[rng.integers(0, CLASSES, size=n)]  # (n, CLASSES)
 
 
 def integers(rng: np.random.Generator, n: int, d: int) -> dict[str, Array]:
-    return {name: rng.integers(-2, 3, shape).astype(float) for name, shape in shapes(n, d).items()}
+    drawn = {name: rng.integers(-2, 3, shape).astype(float) for name, shape in shapes(n, d).items()}
+    return {**drawn, "Y": labels(rng, n)}
 
 
 def gaussian(rng: np.random.Generator, n: int, d: int) -> dict[str, Array]:
-    return {name: rng.normal(size=shape) for name, shape in shapes(n, d).items()}
+    drawn = {name: rng.normal(size=shape) for name, shape in shapes(n, d).items()}
+    return {**drawn, "Y": labels(rng, n)}
 
 
 def zero_rows(rng: np.random.Generator, n: int, d: int) -> dict[str, Array]:
@@ -92,17 +105,19 @@ def repeated_rows(rng: np.random.Generator, n: int, d: int) -> dict[str, Array]:
 
 def rank_one_weights(rng: np.random.Generator, n: int, d: int) -> dict[str, Array]:
     drawn = gaussian(rng, n, d)
-    return {**drawn, "W": np.outer(drawn["X"][0], drawn["G"][0]), "W_V": np.outer(drawn["G"][0], drawn["X"][0])}
+    rank_one = {name: np.outer(*rng.normal(size=(2, d))) for name in ("W", "W_V", "W_Q", "W_K", "W_g")}
+    return {**drawn, **rank_one}
 
 
 def all_ones(rng: np.random.Generator, n: int, d: int) -> dict[str, Array]:
     size = float(rng.integers(1, 4))
-    return {name: np.full(shape, size if name in ("X", "W_V") else 1 / 8) for name, shape in shapes(n, d).items()}
+    sized = {name: np.full(shape, size if name in ("X", "W_V") else 1 / 8) for name, shape in shapes(n, d).items()}
+    return {**sized, "Y": labels(rng, n)}
 
 
 def large_scores(rng: np.random.Generator, n: int, d: int) -> dict[str, Array]:
     drawn = gaussian(rng, n, d)
-    return {**drawn, "W": drawn["W"] * (LARGEST_SCORE / _largest_score(drawn))}
+    return {**drawn, "W": drawn["W"] * 1e3, "W_Q": drawn["W_Q"] * 1e3}  # cut down to the largest that is allowed
 
 
 STYLES = (integers, gaussian, zero_rows, repeated_rows, rank_one_weights, all_ones, large_scores)
@@ -126,14 +141,17 @@ def layers(
 
 def _layer(n: int, d: int, style: Any, seed: int, scale: Scale, causal: bool, dtype: Any) -> Instance:
     operands = style(np.random.default_rng(seed), n, d)
-    largest = _largest_score(operands) * max(1.0, abs(float(scale(d))))
-    if largest > LARGEST_SCORE:
-        operands["W"] = operands["W"] * (LARGEST_SCORE / largest)
+    limit = LARGEST_SCORE[np.dtype(dtype)] / max(1.0, abs(float(scale(d))))
+    X = operands["X"]
+    operands["W"] = operands["W"] * _cut(X @ operands["W"] @ X.T, limit)
+    operands["W_Q"] = operands["W_Q"] * _cut(np.abs(X @ operands["W_Q"]) @ np.abs(X @ operands["W_K"]).T, limit)
     return Instance({name: a.astype(dtype) for name, a in operands.items()}, scale(d), causal)
 
 
-def _largest_score(operands: dict[str, Array]) -> float:
-    return float(np.abs(operands["X"] @ operands["W"] @ operands["X"].T).max())
+def _cut(scores: Array, limit: float) -> float:
+    """What brings the largest score down to the limit; 1 if it is below."""
+    largest = float(np.abs(scores).max())
+    return limit / largest if largest > limit else 1.0
 
 
 SMALL_SIZES = ((1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2))  # in order of n, then d
@@ -149,7 +167,7 @@ def small(
     are too many as well, the first `MOST` of them; each under every scale and mask. Operands not in `names` are zero.
     """
     for n, d in SMALL_SIZES:
-        entries = sum(a * b for name, (a, b) in shapes(n, d).items() if name in names)
+        entries = sum(prod(shape) for name, shape in shapes(n, d).items() if name in names)
         values = (1, -1) if 3**entries <= MOST else (1,)
         total = (1 + len(values)) ** entries
         space = "{-1, 0, 1}" if len(values) == 2 else "{0, 1}"
@@ -171,14 +189,16 @@ def _enumerate(
 
 def _split(flat: Array, n: int, d: int, names: tuple[str, ...]) -> dict[str, Array]:
     operands, at = {}, 0
-    for name, (rows, columns) in shapes(n, d).items():
+    for name, shape in shapes(n, d).items():
         if name in names:
-            operands[name] = flat[at : at + rows * columns].reshape(rows, columns)
-            at += rows * columns
+            operands[name] = flat[at : at + prod(shape)].reshape(shape)
+            at += prod(shape)
         else:
-            operands[name] = np.zeros((rows, columns))
+            operands[name] = np.zeros(shape)
     return operands
 
 
-def _plain(x: float) -> int | float:
+def _plain(x: Any) -> Any:
+    if isinstance(x, list):
+        return [_plain(y) for y in x]
     return int(x) if float(x).is_integer() else float(x)

@@ -50,10 +50,20 @@ class PartJudgement:
         return tuple(f.form.reading for f in self.forms if f.form.role == "printed" and f.verdict.word == "refuted")
 
     @property
+    def holding_readings(self) -> tuple[str, ...]:
+        """The readings in which the printed form holds."""
+        return tuple(f.form.reading for f in self.forms if f.form.role == "printed" and f.verdict.holds)
+
+    @property
     def refuted_as_printed(self) -> bool:
         """Refuted in every reading. A definition that clashes with another breaks no chain: it still defines."""
         printed = [f.form for f in self.forms if f.form.role == "printed"]
         return self.part.kind != "definition" and 0 < len(printed) == len(self.refuted_readings)
+
+    @property
+    def repairs(self) -> tuple[FormJudgement, ...]:
+        """The repaired forms that hold."""
+        return tuple(f for f in self.forms if f.form.role == "repaired" and f.verdict.holds)
 
     @property
     def hypotheses(self) -> tuple[FormJudgement, ...]:
@@ -86,7 +96,7 @@ class Judgement:
 
     @property
     def findings(self) -> tuple[PartJudgement, ...]:
-        """The parts that the paper's readers should know of: refuted as printed, in one reading at least, or ours."""
+        """The parts that the paper's readers should know of: at fault as printed, in one reading at least, or ours."""
         return tuple(p for p in self.parts if p.refuted_readings or self.statement.kind == "finding")
 
 
@@ -134,22 +144,27 @@ def _judge_parts(statement: Statement, evidence_of: Callable[[Address], Evidence
 
 def _soundness(verdict: Verdict, parts: tuple[PartJudgement, ...]) -> Soundness:
     worth = [verdict] if verdict.conditional_on else [p.verdict for p in parts]
+    stands = verdict.standing == "holds as printed" if verdict.conditional_on else all(_stands(p) for p in parts)
     return Soundness(
         checked=all(v.standing not in ("not checked", "undecided") for v in worth),
-        readings=_particular_readings(parts),
-        printed_holds=all(
-            v.standing == "holds as printed" or (v.definition and v.standing == "refuted") for v in worth
-        ),
+        readings=tuple(held for p in parts if (held := _particular_readings(p))),
+        printed_holds=stands,
         printed_refuted=any(p.refuted_as_printed and not p.hypotheses for p in parts),
+        mended=all(p.repairs for p in parts if p.refuted_as_printed),
         needs=next((p.hypotheses[0].form.reading for p in parts if p.refuted_as_printed and p.hypotheses), ""),
     )
 
 
-def _particular_readings(parts: tuple[PartJudgement, ...]) -> frozenset[str]:
-    """The readings in which all parts hold as printed, where some part does not in every reading."""
-    particular = [p for p in parts if p.refuted_readings and p.verdict.standing == "holds as printed"]
-    held = [{f.form.reading for f in p.forms if f.form.role == "printed" and f.verdict.holds} for p in particular]
-    return frozenset(set.intersection(*held)) if held else frozenset()
+def _stands(p: PartJudgement) -> bool:
+    """Whether a chain can rest on the part as printed. A definition that clashes with another still defines."""
+    printed = [f.verdict.word for f in p.forms if f.form.role == "printed"]
+    return p.verdict.standing == "holds as printed" or (p.verdict.definition and set(printed) == {"refuted"})
+
+
+def _particular_readings(p: PartJudgement) -> frozenset[str]:
+    """The readings in which a part holds as printed, where it does not in every one."""
+    printed = [f for f in p.forms if f.form.role == "printed"]
+    return frozenset(p.holding_readings if len(p.holding_readings) < len(printed) else ())
 
 
 def differences(

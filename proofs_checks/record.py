@@ -31,6 +31,10 @@ EvidenceKind = Literal["proof", "enclosure", "property", "count", "experiment", 
 Role = Literal["printed", "repaired", "hypothesis"]
 StatementKind = Literal["definition", "fact", "remark", "lemma", "theorem", "algorithm", "claim", "finding"]
 
+# A misprint is a slip that the paper itself gets right elsewhere or that nothing rests on; an error is a conclusion
+# that is false and is used; a gap is a hypothesis or a case that is missing.
+Fault = Literal["misprint", "error", "gap"]
+
 Claim = Callable[..., Any]  # a formula of `reference/`, or a false variant of one
 
 
@@ -68,6 +72,8 @@ class Part:
     claim: str
     name: str = ""
     clashes_with: str = ""  # a definition only: what its code is compared with when it is put on trial
+    fault: Fault | None = None  # of a part that is not true as printed in every reading, or only under a hypothesis
+    consequence: str = ""  # of the fault, in a sentence
     forms: tuple[Form, ...] = (Form(),)
 
 

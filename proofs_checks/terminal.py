@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterable, Mapping
-from itertools import groupby
+from itertools import dropwhile, groupby
 
 from rich.console import Console
 from rich.markup import escape
@@ -37,6 +37,7 @@ SECTIONS = {
     "claim": "What the authors told their reviewers",
     "own": "altgrad's own findings",
 }
+FAULTS = ("error", "gap", "misprint", None)  # None is a finding that is no fault of the paper's
 COLOURS = {
     "holds as printed": "green",
     "holds after repair": "yellow",
@@ -106,19 +107,25 @@ def _coloured(standing: str, text: str) -> str:
     return f"[{COLOURS[standing]}]{escape(text)}[/]"
 
 
-def print_findings(console: Console, judged: Iterable[Judgement]) -> None:
-    """What a reader of the paper should know, each with the command that shows it."""
+def print_findings(console: Console, judged: Iterable[Judgement], record: Mapping[str, Statement]) -> None:
+    """What a reader of the paper should know, each with the command that shows it: the gravest first."""
     findings = [(j.statement.id, p) for j in judged for p in j.findings]
     if findings:
         console.print("[bold]Findings[/]")
-    for id, p in findings:
-        say(console, f"{id}: {p.part.claim}", 2)
-        for reading in p.refuted_readings:
-            say(console, f"refuted as printed{f', {reading}' if reading else ''}", 6)
+    for id, p in sorted(findings, key=lambda found: FAULTS.index(found[1].part.fault)):
+        name = f" ({p.part.name})" if p.part.name else ""
+        say(console, f"{id}{name}: {p.part.claim}", 2)
+        if p.part.fault:
+            touched = len(descendants(id, record))
+            say(console, f"{p.part.fault}; {touched or 'no'} other statements rest on {id}", 6)
+        in_some = p.verdict.standing == "holds as printed"
+        if p.refuted_readings:
+            say(console, f"refuted as printed{': ' + ' | '.join(p.refuted_readings) if in_some else ''}", 6)
         for f in p.hypotheses:
             say(console, f"holds as printed if {f.form.reading} ({f.verdict.word})", 6)
-        if p.verdict.standing != "refuted":
-            say(console, f"{p.verdict}{f': {p.verdict.detail}' if p.verdict.detail else ''}", 6)
+        if p.verdict.standing not in ("refuted", "needs a hypothesis"):
+            where = " | ".join(p.holding_readings) if in_some else p.verdict.detail
+            say(console, f"{p.verdict}{f': {where}' if where else ''}", 6)
         say(console, f"altgrad show {quoted(id)}", 6)
 
 
@@ -133,8 +140,12 @@ def print_failures(console: Console, judged: Iterable[Judgement]) -> None:
 def print_counts(console: Console, judged: Iterable[Judgement]) -> None:
     """How many statements have which verdict."""
     judged = list(judged)
-    standings = [j.verdict.standing for j in judged if j.statement.kind != "finding"]
-    counts = [f"{standings.count(s)} {s}" for s in STANDINGS if s in standings]
+    standings = [
+        "mirrored" if j.verdict.definition and j.verdict.standing == "holds as printed" else j.verdict.standing
+        for j in judged
+        if j.statement.kind != "finding"
+    ]
+    counts = [f"{standings.count(s)} {s}" for s in ("mirrored", *STANDINGS) if s in standings]
     console.print(f"{len(standings)} statements: {', '.join(counts)}", highlight=False)
     if len(judged) > len(standings):
         console.print(f"and altgrad's own findings: {len(judged) - len(standings)}", highlight=False)
@@ -178,6 +189,8 @@ def print_statement(console: Console, j: Judgement, record: Mapping[str, Stateme
         console.print(f"[bold]{escape(p.part.name or 'claim')}[/] ({p.part.kind})", highlight=False)
         say(console, p.part.claim, 2)
         console.print(f"  {_coloured(p.verdict.standing, str(p.verdict))}", highlight=False)
+        if p.part.fault and p.refuted_readings:
+            _print_fault(console, p)
         for f in p.forms:
             if f.form.checks or f.form.reading:
                 console.print()
@@ -186,6 +199,17 @@ def print_statement(console: Console, j: Judgement, record: Mapping[str, Stateme
         command = f"altgrad verify {quoted(s.id)}" + (f" --seed {seed}" if seed else "")
         console.print()
         say(console, f"{j.missing} checks have no fresh evidence. To make it: {command}")
+
+
+def _print_fault(console: Console, p: PartJudgement) -> None:
+    """What is wrong, what it affects, how sure that is."""
+    say(console, f"{p.part.fault}: {p.part.consequence}", 2)
+    tried = (e for f in p.forms if f.form.role == "printed" for e in f.evidence)
+    certain = {e.counterexample.arithmetic for e in tried if e.counterexample is not None}
+    mends = [f"{f.form.reading}: {f.verdict.word}" for f in (*p.repairs, *p.hypotheses)]
+    say(console, f"how sure: the refutation is certain ({' | '.join(sorted(certain))})", 2)
+    for mend in mends:
+        say(console, mend, 4)
 
 
 def _print_form(console: Console, f: FormJudgement) -> None:
@@ -246,7 +270,7 @@ def latex(formula: Claim) -> str:
     if start is None:
         return ""
     block = [lines[start].removeprefix(".. math::").strip()]
-    for line in lines[start + 1 :]:
+    for line in dropwhile(lambda line: not line.strip(), lines[start + 1 :]):
         if not line.startswith(" "):
             break
         block.append(line.strip())

@@ -1,6 +1,376 @@
 """What the paper says of the whole model: layers, their non-attention parts, residual connections and extensions."""
 
-from proofs_checks.record import Part, Statement
+from typing import Any
+
+import numpy as np
+from flint import arb
+
+from proofs_checks import ground_truth
+from proofs_checks.equation import EquationTrial, form
+from proofs_checks.falsify import Altered, with_transposed, with_wrong_index, wrong_sign_or_factor
+from proofs_checks.ground_truth import RELU, TANH, Lifted, Rows, ball_jacobian, contracted
+from proofs_checks.instances import LARGEST_SCORE, Instance, paper_scale
+from proofs_checks.record import Claim, Form, Part, Statement
+from proofs_checks.symbols import Symbols, table, total
+from reference import transformer as formulas
+from reference.softmax_attention import Array, Attn_QKV
+from reference.transformer import Entrywise
+
+# --- true sides: the model, entry by entry
+
+
+def times(A: Array, B: Array) -> Array:
+    """Σ_k A_ik B_kj."""
+    return table(lambda i, j: total(A[i, k] * B[k, j] for k in range(len(B))), len(A), B.shape[1])
+
+
+def weight(symbols: Symbols, T: Array, layer: int, i: int, j: int) -> Any:
+    """exp(Σ_abc T_ia (W_Q)_ab (W_K)_cb T_jc / d)."""
+    W_Q, W_K, d = symbols.Ws_Q[layer], symbols.Ws_K[layer], symbols.d
+    return (total(T[i, a] * W_Q[a, b] * W_K[c, b] * T[j, c] for a, b, c in np.ndindex(d, d, d)) / d).exp()
+
+
+def attended(symbols: Symbols, T: Array, layer: int) -> Array:
+    """Means of the rows of T W_V, row i with its weights."""
+    n, V = symbols.n, times(T, symbols.Ws_V[layer])
+    A = table(lambda i, j: weight(symbols, T, layer, i, j), n, n)
+
+    def mean(i: int, c: int) -> Any:
+        return total(A[i, j] * V[j, c] for j in range(n)) / total(A[i, j] for j in range(n))
+
+    return table(mean, n, symbols.d)
+
+
+def hidden_states(symbols: Symbols) -> Array:
+    """T_0 = φ(X W_{g_0}), T_1 and T_2."""
+    T_0 = symbols.activated(times(symbols.X, symbols.Ws_g[0]))
+    T_1 = symbols.activated(times(attended(symbols, T_0, 0), symbols.Ws_g[1]))
+    T_2 = symbols.activated(times(attended(symbols, T_1, 1), symbols.Ws_g[2]))
+    states = (T_0, T_1, T_2)
+    return table(lambda i, j, c: states[i][j, c], 3, symbols.n, symbols.d)
+
+
+def output(symbols: Symbols) -> Array:
+    """The last hidden state."""
+    return hidden_states(symbols)[-1]
+
+
+def moderate(instance: Instance) -> bool:
+    """Whether exp of the scores is far from overflow in both layers, with all signs positive."""
+    W_Q, W_K, W_V, W_g = (np.abs(instance.operands[name]).astype(float) for name in WEIGHTS[1:])
+    largest = 1.0 if Symbols(instance).activation is TANH else np.inf  # of |φ(x)|, which else is |x| at most
+    T, scores = np.minimum(np.abs(instance.operands["X"]) @ W_g.T, largest), []
+    for Q, K, V, g in ((W_Q, W_K, W_V, W_g), (W_K, W_Q, W_g, W_V)):
+        scores.append((T @ Q @ K.T @ T.T).max() / instance.d)
+        T = np.minimum(np.ones_like(T) * (T @ V).max(axis=0) @ g, largest)
+    return bool(max(scores) <= LARGEST_SCORE[instance.operands["X"].dtype] / 2)
+
+
+# --- true sides: one layer, with input T, attention output Attn and g(Z) = φ(Z W_g)
+
+
+def Z(symbols: Symbols) -> Array:
+    """T + Attn(T), as means of T_ic + h_jc over j: the weights of row i sum to one."""
+    f, T, h, n = symbols.f, symbols.T, symbols.h, symbols.n
+    return table(lambda i, c: total(f[i, j] * (T[i, c] + h[j, c]) for j in range(n)), n, symbols.d)
+
+
+def T_without_residuals(symbols: Symbols) -> Array:
+    """g(Attn(T)) (3.3)."""
+    return symbols.activated(times(symbols.s, symbols.W_g))
+
+
+def T_with_residuals(symbols: Symbols) -> Array:
+    """(Id + g)((Id + Attn)(T))."""
+    Z_i = Z(symbols)
+    g = symbols.activated(times(Z_i, symbols.W_g))
+    return table(lambda i, c: Z_i[i, c] + g[i, c], symbols.n, symbols.d)
+
+
+def dT_dAttn(symbols: Symbols) -> Array:
+    """(n, d, n, d)."""
+    return symbols.dT_dAttn
+
+
+def dL_dAttn(symbols: Symbols) -> Array:
+    """The derivative of the number Σ_ic (g_T)_ic φ(Attn W_g)_ic."""
+    n, d = symbols.n, symbols.d
+
+    def loss(lifted: Lifted) -> Rows:
+        T = ground_truth.applied(symbols.activation, ground_truth.product(lifted["Attn"], lifted["W_g"]))
+        return [[sum(symbols.g_T[i, c] * T[i][c] for i, c in np.ndindex(n, d))]]
+
+    return ball_jacobian(loss, {"Attn": symbols.Attn, "W_g": symbols.W_g}, "Attn")[0, 0]
+
+
+def places_of_T(symbols: Symbols) -> Array:
+    """1 where row i and column j are those of an entry of T_i."""
+    rows, columns = symbols.Attn.shape
+    side = max(rows, columns)
+    return table(lambda i, j: arb(int(i < rows and j < columns)), side, side)
+
+
+def shape_of_slopes(symbols: Symbols) -> Array:
+    """The shape of a row of Attn_i, written as a matrix, times W_g."""
+    shape = times(symbols.Attn[:1], symbols.W_g).shape
+    return table(lambda k: arb(shape[k]), 2)
+
+
+def length_of_slopes(symbols: Symbols) -> Array:
+    """How many entries that product has."""
+    return table(lambda: arb(times(symbols.Attn[:1], symbols.W_g).size))
+
+
+def through_residual(symbols: Symbols) -> Array:
+    """The gradient of ⟨G, X + H(X)⟩ on X."""
+
+    def Y(lifted: Lifted) -> Rows:
+        return ground_truth.added(lifted["X"], symbols.H(lifted))
+
+    return contracted(symbols.G_Y, ball_jacobian(Y, symbols.with_W_g, "X"))
+
+
+def around_attention(symbols: Symbols) -> Array:
+    """The gradient of ⟨G, T + Attn(T)⟩ on T."""
+
+    def Z(lifted: Lifted) -> Rows:
+        return ground_truth.added(lifted["X"], symbols.attention(lifted))
+
+    return contracted(symbols.G, ball_jacobian(Z, symbols.with_W_g, "X"))
+
+
+def around_g(symbols: Symbols) -> Array:
+    """The gradient of ⟨g_T, Z + φ(Z W_g)⟩ on T, for Z = Attn(T)."""
+
+    def T_next(lifted: Lifted) -> Rows:
+        Z = symbols.attention(lifted)
+        g_Z = ground_truth.applied(symbols.activation, ground_truth.product(Z, lifted["W_g"]))
+        return ground_truth.added(Z, g_Z)
+
+    return contracted(symbols.g_T, ball_jacobian(T_next, symbols.with_W_g, "X"))
+
+
+# --- hypotheses: φ has a derivative at each entry. Rounding must not take a formula to the other side of ReLU's kink.
+
+
+def off_kinks(symbols: Symbols, Z: Array) -> bool:
+    S, size = times(Z, symbols.W_g), times(abs(Z), abs(symbols.W_g))
+    return symbols.activation is not RELU or all(abs(s) > 2.0**-16 * r for s, r in zip(S.flat, size.flat, strict=True))
+
+
+def smooth_at_Attn(instance: Instance) -> bool:
+    symbols = Symbols(instance)
+    return off_kinks(symbols, symbols.Attn)
+
+
+def smooth_at_X(instance: Instance) -> bool:
+    """Where H is attention, nothing is asked."""
+    symbols = Symbols(instance)
+    return instance.n % 2 == 1 or off_kinks(symbols, symbols.X)
+
+
+# --- false variants
+
+
+def layers_reversed(X: Array, Ws_Q: Array, Ws_K: Array, Ws_V: Array, Ws_g: Array, phi: Entrywise) -> Array:
+    """False: the last layer first."""
+    return formulas.F_m(X, Ws_Q[::-1], Ws_K[::-1], Ws_V[::-1], Ws_g, phi)
+
+
+def without_g_0(X: Array, Ws_Q: Array, Ws_K: Array, Ws_V: Array, Ws_g: Array, phi: Entrywise) -> Array:
+    """False: T_0 = X."""
+    T_1 = formulas.T_next(Attn_QKV(X, Ws_Q[0], Ws_K[0], Ws_V[0]), Ws_g[1], phi)
+    return formulas.T_next(Attn_QKV(T_1, Ws_Q[1], Ws_K[1], Ws_V[1]), Ws_g[2], phi)
+
+
+def g_before_attention(X: Array, Ws_Q: Array, Ws_K: Array, Ws_V: Array, Ws_g: Array, phi: Entrywise) -> Array:
+    """False: Attn_i ∘ g_i."""
+    T = phi(X @ Ws_g[0])
+    for Q, K, V, g in zip(Ws_Q, Ws_K, Ws_V, Ws_g[1:], strict=True):
+        T = Attn_QKV(phi(T @ g), Q, K, V)
+    return T
+
+
+def from_X_each(X: Array, Ws_Q: Array, Ws_K: Array, Ws_V: Array, Ws_g: Array, phi: Entrywise) -> Array:
+    """False: every layer is applied to T_0."""
+    states = [phi(X @ Ws_g[0])]
+    for Q, K, V, g in zip(Ws_Q, Ws_K, Ws_V, Ws_g[1:], strict=True):
+        states.append(phi(Attn_QKV(states[0], Q, K, V) @ g))
+    return np.stack(states)
+
+
+def without_phi(Attn: Array, W_g: Array, phi: Entrywise, i4: int, j4: int) -> Any:
+    """False: the product alone."""
+    return Attn[i4] @ W_g[:, j4]
+
+
+def row_of_W_g(Attn: Array, W_g: Array, phi_prime: Entrywise, i4: int, j4: int, i5: int, j5: int) -> Any:
+    """False: W_g(j4, j5)."""
+    return phi_prime(Attn[i4] @ W_g[:, j4]) * W_g[j4, j5] * (1 if i4 == i5 else 0)
+
+
+def all_rows(Attn: Array, W_g: Array, phi_prime: Entrywise, i4: int, j4: int, i5: int, j5: int) -> Any:
+    """False: without the case i4 ≠ i5."""
+    return phi_prime(Attn[i4] @ W_g[:, j4]) * W_g[j5, j4]
+
+
+def all_rows_alike(Attn: Array, W_g: Array, phi_prime: Entrywise, i4: int, j4: int, i5: int) -> Array:
+    """False: without the case i4 ≠ i5."""
+    return phi_prime(Attn[i4] @ W_g[:, j4]) * W_g[:, j4]
+
+
+def ones_for_e(Attn: Array, W_g: Array, phi_prime: Entrywise, i4: int, j4: int) -> Array:
+    """False: 1_n for e_{i4}."""
+    return phi_prime(Attn[i4] @ W_g[:, j4]) * np.outer(np.ones(len(Attn), dtype=int), W_g[:, j4])
+
+
+def diagonal(n: int, d: int) -> Array:
+    """False: i4 = j4 only."""
+    return np.eye(max(n, d))
+
+
+def all_places(n: int, d: int) -> Array:
+    """False, but not without n ≠ d: the whole square."""
+    return np.ones((max(n, d), max(n, d)))
+
+
+def square_of_d(d: int) -> Array:
+    """False: d × d."""
+    return np.array([d, d], float)
+
+
+def length_n(n: int) -> float:
+    """False: n entries."""
+    return float(n)
+
+
+def number(d: int) -> Array:
+    """False: 1 × 1."""
+    return np.ones(2)
+
+
+def phi_prime_left_out(g_T: Array, Attn: Array, W_g: Array, phi_prime: Entrywise) -> Array:
+    """False: g_T W_gᵀ."""
+    return g_T @ W_g.T
+
+
+def W_g_untransposed(g_T: Array, Attn: Array, W_g: Array, phi_prime: Entrywise) -> Array:
+    """False: times W_g."""
+    return formulas.S_cotangent(g_T, Attn, W_g, phi_prime) @ W_g
+
+
+def phi_prime_behind(g_T: Array, Attn: Array, W_g: Array, phi_prime: Entrywise) -> Array:
+    """False: (g_T W_gᵀ) ⊙ φ′(Attn W_g)."""
+    return (g_T @ W_g.T) * phi_prime(Attn @ W_g)
+
+
+def output_and_input_exchanged(derivatives: Array) -> Array:
+    return np.transpose(derivatives, (2, 3, 0, 1))
+
+
+def input_alone(T: Array, Attn: Array) -> Array:
+    """False: T_{i−1}."""
+    return T
+
+
+def output_alone(T: Array, Attn: Array) -> Array:
+    """False: Attn_i(T_{i−1})."""
+    return Attn
+
+
+def g_alone(Z: Array, g_Z: Array) -> Array:
+    """False: g_i(Z_i)."""
+    return g_Z
+
+
+def around_both(Z: Array, g_Z: Array, T: Array) -> Array:
+    """False: T_{i−1} is added once more."""
+    return Z + g_Z + T
+
+
+def product_alone(G_Y: Array, vjp_H: Array) -> Array:
+    """False: (dL/dY)(dH/dX)."""
+    return vjp_H
+
+
+def gradient_doubled(G_Y: Array, vjp_H: Array) -> Array:
+    """False: 2 dL/dY."""
+    return 2 * G_Y + vjp_H
+
+
+def identity_of_entries(G_Y: Array, dH_dX: Array) -> Array:
+    """False: 1 is added to every entry of dH/dX."""
+    return np.tensordot(G_Y, 1 + dH_dX, axes=2)
+
+
+def attention_alone(g_T: Array, Attn: Array, W_g: Array, phi_prime: Entrywise, dAttn_dT: Array) -> Array:
+    """False: G_i = g_{T_i}."""
+    return formulas.gradient_through_attention(g_T, dAttn_dT)
+
+
+def g_without_residual(g_T: Array, Attn: Array, W_g: Array, phi_prime: Entrywise, dAttn_dT: Array) -> Array:
+    """False: G_i by H.2."""
+    return formulas.gradient_through_attention(formulas.G_of_T(g_T, Attn, W_g, phi_prime), dAttn_dT)
+
+
+def with_exchanged(claim: Claim, operand: str) -> dict[str, Claim]:
+    """The formula with derivatives of the wrong side on the wrong side."""
+    return {f"{operand} transposed": Altered(claim, output_and_input_exchanged, operand)}
+
+
+def T_by_3_3(T: Array, Attn: Array, W_g: Array, phi: Entrywise) -> Array:
+    """False: without residual connections."""
+    return formulas.T_next(Attn, W_g, phi)
+
+
+# --- trials and forms
+
+WEIGHTS = ("X", "W_Q", "W_K", "W_V", "W_g")
+LAYER = ("X", "W", "W_V", "W_g")
+SCALES = (paper_scale,)
+NO_KINK = "φ one of tanh, gelu, identity and ReLU, no entry at a kink"
+ANY_PHI = "φ one of tanh, gelu, identity and ReLU"
+
+
+def of_Attn(truth: Any, left: str, names: tuple[str, ...], **over: str) -> EquationTrial:
+    """A trial of a derivative by Attn_i."""
+    return EquationTrial(
+        truth,
+        left,
+        over=over or None,
+        names=names,
+        scales=SCALES,
+        assumed=smooth_at_Attn,
+        hypothesis=NO_KINK,
+        max_n=4 if over else 5,
+    )
+
+
+RESIDUAL = EquationTrial(
+    through_residual,
+    "dL/dX_R",
+    names=(*LAYER, "G"),
+    scales=SCALES,
+    assumed=smooth_at_X,
+    hypothesis=f"H attention or φ(X W_g), {NO_KINK}",
+    max_n=4,
+)
+
+
+def G_form(formula: Claim) -> Form:
+    """A form of a formula for G_i out of g_T, Attn_i and W_g."""
+    return form(
+        formula,
+        of_Attn(dL_dAttn, "G_i", (*LAYER, "G")),
+        {
+            **wrong_sign_or_factor(formula),
+            **with_transposed(formula, "W_g"),
+            "without φ′": phi_prime_left_out,
+            "W_g for W_gᵀ": W_g_untransposed,
+            "φ′ behind the product": phi_prime_behind,
+        },
+    )
+
 
 STATEMENTS: tuple[Statement, ...] = (
     Statement(
@@ -13,6 +383,87 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="definition",
                 name="model",
                 claim="F_m(X) = g_m ∘ Attn_m ∘ g_{m−1} ∘ Attn_{m−1} ∘ … ∘ g_1 ∘ Attn_1 ∘ g_0(X)",
+                clashes_with="two layers of 1.2 and H.1, entry by entry",
+                forms=(
+                    form(
+                        formulas.F_m,
+                        EquationTrial(
+                            output,
+                            "F_2(X)",
+                            names=WEIGHTS,
+                            scales=SCALES,
+                            assumed=moderate,
+                            hypothesis=f"m = 2, g_i(Z) = φ(Z W_g) with {ANY_PHI}",
+                            max_n=4,
+                        ),
+                        {
+                            **wrong_sign_or_factor(formulas.F_m),
+                            "the last layer first": layers_reversed,
+                            "without g_0": without_g_0,
+                            "g_i before Attn_i": g_before_attention,
+                        },
+                    ),
+                ),
+            ),
+        ),
+        uses=("1.1", "1.2"),
+        note="That each g_i runs in time linear in n is assumed in the definition. The g_i are tried as H.1 has them.",
+    ),
+    Statement(
+        id="1.3/text",
+        kind="claim",
+        title="What the other components are",
+        locus="Section 1.1, first two sentences below Definition 1.3",
+        parts=(
+            Part(
+                kind="identity",
+                name="residual",
+                claim="g_i includes the residual connection",
+                fault="gap",
+                consequence="A residual connection over attention, as in Definition J.1, is no function of Attn_i, so"
+                " the model of Definition 1.3, and with it 3.4, H.4, 4.2 and Algorithm 1, has none over attention;"
+                " Appendix J has to add dL/dZ_i to the gradient.",
+                forms=(
+                    form(
+                        formulas.gradient_around_g,
+                        EquationTrial(
+                            around_g,
+                            "dL/dT_{i−1}",
+                            names=(*LAYER, "G"),
+                            scales=SCALES,
+                            assumed=smooth_at_Attn,
+                            hypothesis=NO_KINK,
+                            max_n=4,
+                        ),
+                        {
+                            **wrong_sign_or_factor(formulas.gradient_around_g),
+                            **with_exchanged(formulas.gradient_around_g, "dAttn_dT"),
+                            "residual connection alone": attention_alone,
+                            "g_i alone": g_without_residual,
+                        },
+                        reading="residual connection over the MLP, Z ↦ Z + φ(Z W_g)",
+                    ),
+                    form(
+                        formulas.gradient_through_attention,
+                        EquationTrial(around_attention, "dL/dT_{i−1}", scales=SCALES, max_n=4),
+                        {
+                            **wrong_sign_or_factor(formulas.gradient_through_attention),
+                            **with_exchanged(formulas.gradient_through_attention, "dAttn_dT"),
+                        },
+                        reading="residual connection over attention, T ↦ T + Attn(T)",
+                    ),
+                    form(
+                        formulas.gradient_around_attention,
+                        EquationTrial(around_attention, "dL/dT_{i−1}", scales=SCALES, max_n=4),
+                        {
+                            **wrong_sign_or_factor(formulas.gradient_around_attention),
+                            **with_exchanged(formulas.gradient_around_attention, "dAttn_dT"),
+                            "as printed": formulas.gradient_through_attention,
+                        },
+                        role="repaired",
+                        reading="dL/dZ_i added, g_i with a residual connection over attention (J.1, J.3)",
+                    ),
+                ),
             ),
             Part(
                 kind="cost",
@@ -21,8 +472,10 @@ STATEMENTS: tuple[Statement, ...] = (
                 " runs forward and backward in time linear in n",
             ),
         ),
-        uses=("1.2",),
-        note="Linear time is assumed in the definition; the text below it names the components.",
+        uses=("1.3",),
+        note="What is tried is what 3.4 would then say of a layer with one, dL/dT_{i−1} ="
+        " Σ_{j,k} G_i(j,k) · dAttn_i(T_{i−1})_{j,k}/dT_{i−1}. The concatenation of heads is named too, but the Attn_i"
+        " of Definition 1.2 has one head, and no function of its output is the concatenation that K.1 forms.",
     ),
     Statement(
         id="1.4",
@@ -50,6 +503,22 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="definition",
                 claim="T_0(X) = g_0(X) and T_i(X) = (g_i ∘ Attn_i)(T_{i−1}(X)) ∈ R^{n×d} for i ∈ [m]",
+                clashes_with="T_0, T_1 and T_2, entry by entry",
+                forms=(
+                    form(
+                        formulas.hidden_states,
+                        EquationTrial(
+                            hidden_states,
+                            "(T_0, T_1, T_2)",
+                            names=WEIGHTS,
+                            scales=SCALES,
+                            assumed=moderate,
+                            hypothesis=f"m = 2, g_i(Z) = φ(Z W_g) with {ANY_PHI}",
+                            max_n=4,
+                        ),
+                        {**wrong_sign_or_factor(formulas.hidden_states), "every layer on T_0": from_X_each},
+                    ),
+                ),
             ),
         ),
         uses=("1.2", "1.3"),
@@ -72,7 +541,7 @@ STATEMENTS: tuple[Statement, ...] = (
             ),
         ),
         assumes=("d = O(log n)", "each number in the matrices has O(log n) bits", "m = n^{o(1)}"),
-        uses=("4.1", "5.5", "Alg 1"),
+        uses=("1.3/text", "4.1", "5.5", "Alg 1"),
     ),
     Statement(
         id="5.4",
@@ -229,16 +698,137 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="identity",
                 name="Part 1",
                 claim="dT_i(i4,j4)/dAttn_i(i5,j5) = φ′(Attn_i(i4,*)ᵀ W_g(*,j4)) W_g(j5,j4) if i4 = i5, 0 if i4 ≠ i5",
+                forms=(
+                    form(
+                        formulas.dT_dAttn_entry,
+                        of_Attn(dT_dAttn, "dT_i(i4,j4)/dAttn_i(i5,j5)", LAYER, i4="n", j4="d", i5="n", j5="d"),
+                        {
+                            **wrong_sign_or_factor(formulas.dT_dAttn_entry),
+                            **with_wrong_index(formulas.dT_dAttn_entry, "i4", "j4"),
+                            "W_g(j4,j5) for W_g(j5,j4)": row_of_W_g,
+                            "i4 ≠ i5 as i4 = i5": all_rows,
+                        },
+                    ),
+                ),
             ),
             Part(
                 kind="identity",
                 name="Part 2",
                 claim="dT_i(i4,j4)/dAttn_i = φ′(Attn_i(i4,*)ᵀ W_g(*,j4)) e_{i4} W_g(*,j4)ᵀ",
+                forms=(
+                    form(
+                        formulas.dT_dAttn,
+                        of_Attn(dT_dAttn, "dT_i(i4,j4)/dAttn_i", LAYER, i4="n", j4="d"),
+                        {
+                            **wrong_sign_or_factor(formulas.dT_dAttn),
+                            **with_transposed(formulas.dT_dAttn, "W_g"),
+                            **with_wrong_index(formulas.dT_dAttn, "i4", "j4"),
+                            "1_n for e_{i4}": ones_for_e,
+                        },
+                    ),
+                ),
             ),
         ),
         assumes=("g_i(Z) = φ(Z W_g), φ any entrywise activation with derivative φ′",),
+        uses=("3.3", "H.1/entries", "H.1/row"),
+        related=("H.1/range",),
+        note="The lemma says of the derivative only: let φ′ denote it. ReLU has none at 0, and at an entry of"
+        " Attn_i W_g that is 0 neither side is defined.",
+    ),
+    Statement(
+        id="H.1/entries",
+        kind="lemma",
+        title="The entries of T_i",
+        locus="Appendix H.1, proof of Lemma H.1, Part 1, first sentence",
+        parts=(
+            Part(
+                kind="identity",
+                claim="T_i(i4,j4) = φ(Attn_i(i4,*)ᵀ W_g(*,j4))",
+                forms=(
+                    form(
+                        formulas.T_entry,
+                        EquationTrial(
+                            T_without_residuals,
+                            "T_i(i4,j4)",
+                            over={"i4": "n", "j4": "d"},
+                            names=LAYER,
+                            scales=SCALES,
+                            hypothesis=ANY_PHI,
+                        ),
+                        {
+                            **wrong_sign_or_factor(formulas.T_entry),
+                            **with_transposed(formulas.T_entry, "W_g"),
+                            **with_wrong_index(formulas.T_entry, "i4", "j4"),
+                            "without φ": without_phi,
+                        },
+                    ),
+                ),
+            ),
+        ),
         uses=("3.3",),
-        note="The proof takes i4 ∈ [d] and j4 ∈ [n], the lemma i4 ∈ [n] and j4 ∈ [d].",
+    ),
+    Statement(
+        id="H.1/range",
+        kind="lemma",
+        title="Which entries T_i has",
+        locus="Appendix H.1, proof of Lemma H.1, Part 1, first sentence",
+        parts=(
+            Part(
+                kind="identity",
+                claim="the entries of T_i ∈ R^{n×d} are those with i4 ∈ [d], j4 ∈ [n]",
+                fault="misprint",
+                consequence="For n ≠ d the proof speaks of entries that T_i does not have, and leaves out others; the"
+                " lemma and the proof of H.2 print i4 ∈ [n], j4 ∈ [d].",
+                forms=(
+                    form(
+                        formulas.places_printed,
+                        EquationTrial(places_of_T, "the entries of T_i (1 if there is one, else 0)", names=("X",)),
+                        {**wrong_sign_or_factor(formulas.places_printed), "i4 = j4": diagonal},
+                    ),
+                    form(
+                        formulas.places,
+                        EquationTrial(places_of_T, "the entries of T_i (1 if there is one, else 0)", names=("X",)),
+                        {
+                            **wrong_sign_or_factor(formulas.places),
+                            "as printed": formulas.places_printed,
+                            "i4 = j4": diagonal,
+                            "i4 and j4 to the larger of n and d": all_places,
+                        },
+                        role="repaired",
+                        reading="i4 ∈ [n], j4 ∈ [d]",
+                    ),
+                ),
+            ),
+        ),
+        uses=("3.3",),
+    ),
+    Statement(
+        id="H.1/row",
+        kind="lemma",
+        title="Gradient of one entry of T_i with respect to a row of Attn_i",
+        locus="Appendix H.1, proof of Lemma H.1, Part 2, 2nd and 3rd equation",
+        parts=(
+            Part(
+                kind="identity",
+                claim="dT_i(i4,j4)/dAttn_i(i4,*) = φ′(Attn_i(i4,*)ᵀ W_g(*,j4)) W_g(*,j4), and"
+                " dT_i(i4,j4)/dAttn_i(i5,*) = 0 for i5 ≠ i4",
+                forms=(
+                    form(
+                        formulas.dT_dAttn_row,
+                        of_Attn(dT_dAttn, "dT_i(i4,j4)/dAttn_i(i5,*)", LAYER, i4="n", j4="d", i5="n"),
+                        {
+                            **wrong_sign_or_factor(formulas.dT_dAttn_row),
+                            **with_transposed(formulas.dT_dAttn_row, "W_g"),
+                            **with_wrong_index(formulas.dT_dAttn_row, "j4", "i5"),
+                            "i4 ≠ i5 as i4 = i5": all_rows_alike,
+                        },
+                    ),
+                ),
+            ),
+        ),
+        assumes=("g_i(Z) = φ(Z W_g), φ any entrywise activation with derivative φ′",),
+        uses=("3.3", "H.1/entries"),
+        note="Printed as a consequence of Part 1.",
     ),
     Statement(
         id="H.2",
@@ -250,6 +840,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="identity",
                 name="formula",
                 claim="G_i = (g_{T_i} ⊙ φ′(Attn_i W_g)) W_gᵀ, with g_{T_i} = dL/dT_i",
+                forms=(G_form(formulas.G_of_T),),
             ),
             Part(
                 kind="cost",
@@ -259,8 +850,102 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(kind="asymptotic", name="time", claim="G_i is computed in n^{1+o(1)} time"),
         ),
         assumes=("dL/dT_i is available", "g_i(Z) = φ(Z W_g), φ any entrywise activation with derivative φ′"),
-        uses=("H.1",),
+        uses=("H.1", "H.2/chain rule", "H.2/steps"),
+        related=("H.2/shape",),
         note="The formula is Eq. (25) of the proof. No hypothesis on d is printed.",
+    ),
+    Statement(
+        id="H.2/chain rule",
+        kind="lemma",
+        title="G_i by the chain rule",
+        locus="Appendix H.1, proof of Lemma H.2, first chain",
+        parts=(
+            Part(
+                kind="identity",
+                claim="G_i = g_{T_i} · dT_i/dAttn_i = Σ_{i4=1}^{n} Σ_{j4=1}^{d} g_{T_i}(i4,j4) · dT_i(i4,j4)/dAttn_i",
+                forms=(
+                    form(
+                        formulas.G_by_chain_rule,
+                        of_Attn(dL_dAttn, "G_i", (*LAYER, "G")),
+                        {
+                            **wrong_sign_or_factor(formulas.G_by_chain_rule),
+                            **with_exchanged(formulas.G_by_chain_rule, "dT_dAttn"),
+                        },
+                    ),
+                ),
+            ),
+        ),
+        assumes=("g_i(Z) = φ(Z W_g), φ any entrywise activation with derivative φ′",),
+        uses=("3.1",),
+        note="The loss depends on Attn_i through T_i alone.",
+    ),
+    Statement(
+        id="H.2/steps",
+        kind="lemma",
+        title="The sum for G_i as a matrix product",
+        locus="Appendix H.1, proof of Lemma H.2, second chain, Eq. (25)",
+        parts=(
+            Part(
+                kind="identity",
+                name="1st step",
+                claim="G_i = Σ_{i4=1}^{n} Σ_{j4=1}^{d} g_{T_i}(i4,j4) φ′(Attn_i(i4,*)ᵀ W_g(*,j4)) e_{i4} W_g(*,j4)ᵀ",
+                forms=(G_form(formulas.G_sum),),
+            ),
+            Part(
+                kind="identity",
+                name="2nd step",
+                claim="G_i = Σ_{i4=1}^{n} e_{i4} Σ_{j4=1}^{d} g_{T_i}(i4,j4) φ′(Attn_i(i4,*)ᵀ W_g(*,j4)) W_g(*,j4)ᵀ",
+                forms=(G_form(formulas.G_sum_of_rows),),
+            ),
+            Part(
+                kind="identity",
+                name="3rd step",
+                claim="G_i = Σ_{i4=1}^{n} e_{i4} (W_g (g_{T_i}(i4,*) ⊙ φ′(Attn_i(i4,*)ᵀ W_g)))ᵀ",
+                forms=(G_form(formulas.G_sum_of_products),),
+            ),
+        ),
+        assumes=("g_i(Z) = φ(Z W_g), φ any entrywise activation with derivative φ′",),
+        uses=("H.1", "H.2/chain rule"),
+        note="Attn_i(i4,*) is a column (Definition C.5).",
+    ),
+    Statement(
+        id="H.2/shape",
+        kind="lemma",
+        title="The shape of the slopes",
+        locus="Appendix H.1, proof of Lemma H.2, last chain, 3rd step",
+        parts=(
+            Part(
+                kind="identity",
+                claim="φ′(Attn_i(i4,*)ᵀ W_g) is d × 1, like g_{T_i}(i4,*)",
+                fault="misprint",
+                consequence="To the letter a column stands in an entrywise product with a row. Nothing rests on it:"
+                " with φ′(W_gᵀ Attn_i(i4,*)) the step is right, and so is the next.",
+                forms=(
+                    form(
+                        formulas.length_of_slopes,
+                        EquationTrial(
+                            length_of_slopes, "the number of entries of φ′(Attn_i(i4,*)ᵀ W_g)", names=("X",)
+                        ),
+                        {**wrong_sign_or_factor(formulas.length_of_slopes), "n": length_n},
+                        reading="shape up to transposition: a vector of d entries",
+                    ),
+                    form(
+                        formulas.shape_of_slopes_printed,
+                        EquationTrial(shape_of_slopes, "the shape of φ′(Attn_i(i4,*)ᵀ W_g)", names=("X",)),
+                        {"d × d": square_of_d, "1 × 1": number},
+                        reading="shape to the letter",
+                    ),
+                    form(
+                        formulas.shape_of_slopes,
+                        EquationTrial(shape_of_slopes, "the shape of φ′(Attn_i(i4,*)ᵀ W_g)", names=("X",)),
+                        {"as printed": formulas.shape_of_slopes_printed, "d × d": square_of_d, "1 × 1": number},
+                        role="repaired",
+                        reading="1 × d, and its transpose in the product",
+                    ),
+                ),
+            ),
+        ),
+        uses=("C.5",),
     ),
     Statement(
         id="H.3",
@@ -367,15 +1052,71 @@ STATEMENTS: tuple[Statement, ...] = (
         kind="definition",
         title="Residual connection over attention",
         locus="Appendix J.1, Definition J.1",
-        parts=(Part(kind="definition", claim="Z_i = T_{i−1} + Attn_i(T_{i−1}) ∈ R^{n×d}"),),
+        parts=(
+            Part(
+                kind="definition",
+                claim="Z_i = T_{i−1} + Attn_i(T_{i−1}) ∈ R^{n×d}",
+                clashes_with="T_{i−1} + Attn_i(T_{i−1}), entry by entry",
+                forms=(
+                    form(
+                        formulas.residual_attention,
+                        EquationTrial(Z, "Z_i", names=("X", "W", "W_V"), scales=SCALES),
+                        {
+                            **wrong_sign_or_factor(formulas.residual_attention),
+                            "T_{i−1} alone": input_alone,
+                            "Attn_i(T_{i−1}) alone": output_alone,
+                        },
+                    ),
+                ),
+            ),
+        ),
         uses=("3.3", "C.3"),
+        note="T_i is to be defined as in Definition 3.3, where there is no residual connection; Definition J.2 then"
+        " defines it anew.",
     ),
     Statement(
         id="J.2",
         kind="definition",
         title="Residual connection over g_i",
         locus="Appendix J.1, Definition J.2",
-        parts=(Part(kind="definition", claim="T_i = Z_i + g_i(Z_i)"),),
+        parts=(
+            Part(
+                kind="definition",
+                claim="T_i = Z_i + g_i(Z_i)",
+                clashes_with="3.3",
+                fault="misprint",
+                consequence="The definition asks for T_i as in Definition 3.3 and gives T_i another value. Taken to"
+                " the letter, J.1 adds a T_{i−1} without the residual connections of earlier layers; J.4 and J.5 take"
+                " the T_i of J.2.",
+                forms=(
+                    form(
+                        formulas.residual_g,
+                        EquationTrial(T_with_residuals, "T_i", names=LAYER, scales=SCALES, hypothesis=ANY_PHI),
+                        {
+                            **wrong_sign_or_factor(formulas.residual_g),
+                            "g_i(Z_i) alone": g_alone,
+                            "T_i twice": around_both,
+                        },
+                        reading="T_i defined anew",
+                    ),
+                    form(
+                        formulas.residual_g,
+                        EquationTrial(
+                            T_without_residuals, "T_i of 3.3", names=LAYER, scales=SCALES, hypothesis=ANY_PHI
+                        ),
+                        {**wrong_sign_or_factor(formulas.residual_g), "T_i twice": around_both},
+                        reading="T_i defined as in 3.3, as the conditions say",
+                    ),
+                    form(
+                        formulas.residual_layer,
+                        EquationTrial(T_with_residuals, "T_i", names=LAYER, scales=SCALES, hypothesis=ANY_PHI),
+                        {**wrong_sign_or_factor(formulas.residual_layer), "3.3": T_by_3_3},
+                        role="repaired",
+                        reading="3.3 with Id + g_i for g_i and Id + Attn_i for Attn_i",
+                    ),
+                ),
+            ),
+        ),
         uses=("1.3", "3.3", "J.1"),
     ),
     Statement(
@@ -386,8 +1127,35 @@ STATEMENTS: tuple[Statement, ...] = (
         parts=(
             Part(
                 kind="identity",
+                name="product",
+                claim="dL/dX_R = (dL/dY_R)(I + dH(X_R)/dX_R)",
+                forms=(
+                    form(
+                        formulas.residual_gradient_product,
+                        RESIDUAL,
+                        {
+                            **wrong_sign_or_factor(formulas.residual_gradient_product),
+                            **with_exchanged(formulas.residual_gradient_product, "dH_dX"),
+                            "1 added to every entry": identity_of_entries,
+                        },
+                    ),
+                ),
+            ),
+            Part(
+                kind="identity",
                 name="gradient",
-                claim="dL/dX_R = (dL/dY_R)(I + dH(X_R)/dX_R) = dL/dY_R + (dL/dY_R)(dH(X_R)/dX_R)",
+                claim="dL/dX_R = dL/dY_R + (dL/dY_R)(dH(X_R)/dX_R)",
+                forms=(
+                    form(
+                        formulas.residual_gradient,
+                        RESIDUAL,
+                        {
+                            **wrong_sign_or_factor(formulas.residual_gradient),
+                            "product alone": product_alone,
+                            "dL/dY twice": gradient_doubled,
+                        },
+                    ),
+                ),
             ),
             Part(kind="cost", name="addition", claim="adding the two terms takes n · d time"),
             Part(kind="asymptotic", name="time", claim="dL/dX_R is computed in n^{1+o(1)} time"),
@@ -414,7 +1182,10 @@ STATEMENTS: tuple[Statement, ...] = (
         title="The magnified error",
         locus="Appendix J.2, proof of Lemma J.3, last sentence",
         parts=(Part(kind="asymptotic", claim="(n · d poly(n) + 1)(1/poly(n)) = poly(n)"),),
-        note="The sentence concludes that the error is bounded by 1/poly(n).",
+        note="The sentence concludes that the error is bounded by 1/poly(n), which a bound of poly(n) does not give."
+        " The product is 1/poly(n) only if the second polynomial may be chosen after the first: with n · d · n^a + 1"
+        " and 1/n^b it is about d · n^{1+a−b}, so b must exceed 1 + a by the exponent that is wanted. An error of"
+        " dL/dY_R that is merely some 1/poly(n), say 1/n, may become more than 1.",
     ),
     Statement(
         id="J.4",

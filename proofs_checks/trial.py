@@ -6,9 +6,7 @@ they run. What a trial can settle, and how, is written in `docs/verdicts.md`.
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isnan
 from typing import Any, Literal, Self, get_args
@@ -17,7 +15,7 @@ from proofs_checks.record import Claim
 
 Outcome = Literal[
     "supports",  # the claim came through everything that this shard tried
-    "refutes",  # a counterexample, confirmed in exact or ball arithmetic
+    "refutes",  # a counterexample, confirmed in ball arithmetic
     "open",  # the shard ran as it should and did not settle the claim
     "failed",  # a crash, a time-out, a NaN: says nothing about the claim
 ]
@@ -104,9 +102,3 @@ class Trial(ABC):
     def explain(self, claim: Claim) -> Result:
         """For a claim that some shard refuted: the smallest counterexample, and how wrong the claim is."""
         return Result("open")
-
-
-def apply(claim: Claim, operands: Mapping[str, Any], **options: Any) -> Any:
-    """Call a formula with those of the operands and options that it takes."""
-    known = {**operands, **options}
-    return claim(**{name: known[name] for name in inspect.signature(claim).parameters if name in known})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from proofs_checks.evidence import Evidence
 from proofs_checks.record import EvidenceKind, PartKind, Role, Statement
@@ -195,25 +196,40 @@ class Soundness:
     checked: bool  # every part has a verdict
     printed_holds: bool  # every part holds as printed (a definition: was checked, whatever it clashes with)
     printed_refuted: bool  # some part is refuted in every reading of its printed form, and under every hypothesis
-    readings: frozenset[str] = frozenset()  # in which it holds as printed, where it does not in all
+    mended: bool = True  # each part that is refuted as printed has a repair that holds
+    readings: tuple[frozenset[str], ...] = ()  # of each part that holds as printed in some only: which
     needs: str = ""  # the hypothesis under which a part that is refuted without it holds as printed
 
 
 def derivation(statement: Statement, record: Mapping[str, Statement], soundness: Mapping[str, Soundness]) -> str:
-    """Whether the paper's own chain to the statement is intact, broken, in need of a hypothesis, or not checked."""
+    """Whether the paper's own chain to the statement is intact, broken, in need of a hypothesis, or not checked.
+
+    A broken chain is mended if all of it is checked and whatever is refuted in it has a repair that holds.
+    """
+    chain = [soundness[i] for i in (*ancestors(statement.id, record), statement.id)]
+    consistent = compatible([readings for s in chain for readings in s.readings])
     broken = broken_in(statement, record, soundness)
     if broken:
-        return f"broken at {broken[0]}"
+        mended = consistent and all(s.checked and s.mended for s in chain)
+        return f"broken at {broken[0]}{', mended' if mended else ''}"
     needy = [i for i in (*ancestors(statement.id, record), statement.id) if soundness[i].needs]
     if needy:
         return f"needs {soundness[needy[0]].needs} at {needy[0]}"
-    chain = [soundness[i] for i in ancestors(statement.id, record)]
-    own = soundness[statement.id]
-    particular = [s.readings for s in (*chain, own) if s.readings]
-    consistent = not particular or bool(frozenset.intersection(*particular))
-    if own.checked and consistent and all(s.printed_holds for s in chain):
-        return "intact"
-    return "not checked"
+    return "intact" if consistent and all(s.checked and s.printed_holds for s in chain) else "not checked"
+
+
+def compatible(readings: Sequence[frozenset[str]]) -> bool:
+    """Whether one reading can be taken from each set so that no two contradict each other.
+
+    A reading is a list of choices, "scores X W Xᵀ; vec(W) row by row". Two that begin with the same word are about
+    the same thing, and contradict each other if they are not the same.
+    """
+    return any(_agree("; ".join(taken)) for taken in product(*dict.fromkeys(readings)))
+
+
+def _agree(choices: str) -> bool:
+    different = {choice for choice in choices.split("; ") if choice}
+    return len({choice.split()[0] for choice in different}) == len(different)
 
 
 def broken_in(

@@ -26,8 +26,9 @@ from proofs_checks.store import Store
 from proofs_checks.verdict import descendants
 
 ROOT = Path(__file__).parent.parent
-IDS = ("C.18", "E.11", "F.4", "G.3", "own/readings")  # in the order of the record
+IDS = ("C.18", "D.4/condition", "E.11", "F.4", "G.3", "own/readings")  # in the order of the record
 LEMMAS = IDS[:-1]
+BOOK = Book.open()
 WIDTH = 80
 STYLING = {"COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLORTERM"}
 
@@ -134,7 +135,7 @@ def test_verify_says_what_holds(home: Home) -> None:
     assert home.run.stderr == ""
     assert home.run.returncode in {0, command_line.DIFFERS}  # by the baseline
     assert rows(home.run.stdout) == list(IDS)
-    assert "4 statements: " in home.run.stdout
+    assert "5 statements: " in home.run.stdout
     assert "own findings: 1" in home.run.stdout
 
 
@@ -176,12 +177,30 @@ def test_whole_table_is_not_too_wide(computed: dict[str, Judgement]) -> None:
 def test_every_finding_has_its_command(home: Home, computed: dict[str, Judgement]) -> None:
     text = joined(home.run.stdout.split("Findings")[1])
     for id in IDS:
-        for part in computed[id].findings:
-            assert f"{id}: {joined(part.part.claim)}" in text
-            for reading in part.refuted_readings:
-                assert joined(f"refuted as printed, {reading}" if reading else "refuted as printed") in text
+        for p in computed[id].findings:
+            assert f"{id}{f' ({p.part.name})' if p.part.name else ''}: {joined(p.part.claim)}" in text
+            if p.part.fault:
+                touched = len(descendants(id, BOOK.statements)) or "no"
+                assert f"{p.part.fault}; {touched} other statements rest on {id}" in text
+                assert joined("refuted as printed") in text
         assert f"altgrad show {id}" in text
     assert text.count("altgrad show ") == sum(len(computed[id].findings) for id in IDS)
+
+
+def test_errors_come_before_gaps_and_misprints(home: Home, computed: dict[str, Judgement]) -> None:
+    text = home.run.stdout.split("Findings")[1]
+    faults = re.findall(r"^ +(error|gap|misprint); ", text, re.MULTILINE)
+    assert faults == sorted(faults)
+    assert {"error", "gap", "misprint"} == set(faults)
+
+
+def test_show_says_what_a_fault_affects_and_how_sure_it_is(invoke: Invoke, computed: dict[str, Judgement]) -> None:
+    shown = joined(invoke("show", "G.3").stdout)
+    [part] = [p.part for p in computed["G.3"].parts]
+    assert f"{part.fault}: {part.consequence}" in shown
+    unseen = next(j for j in computed.values() if j.missing and any(p.part.fault for p in j.parts))
+    assert "how sure" not in invoke("show", unseen.statement.id).stdout, "without evidence nothing is called a fault"
+    assert "how sure: the refutation is certain (balls of 256 bits: the enclosures are disjoint)" in shown
 
 
 @pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -495,11 +514,21 @@ def readme_block(name: str) -> list[str]:
     [("verify", ["verify"]), ("findings", ["verify"]), ("counterexample", ["show", "G.3"])],
 )
 def test_readme_shows_real_output(block: str, arguments: list[str], invoke: Invoke) -> None:
-    lines = iter(masked(invoke(*arguments).stdout))
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    lines = iter(masked(result.stdout))
     shown = readme_block(block)
     assert shown, f"README.md shows nothing of {arguments}"
     for line in shown:
         assert line in lines, f"{line!r} of README.md is not in the output of {arguments}, or not in this place"
+
+
+def test_whatever_is_refuted_in_a_reading_is_called_a_fault(invoke: Invoke) -> None:
+    assert invoke("verify", "--json", "whole.json").exit_code == 0
+    for statement in json.loads(Path("whole.json").read_text("utf-8"))["statements"]:
+        for part in statement["parts"]:
+            refuted = any(form["role"] == "printed" and form["verdict"] == "refuted" for form in part["forms"])
+            assert (part["fault"] is not None) == refuted, statement["id"]
 
 
 def test_a_failed_check_is_named_and_never_becomes_the_baseline(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

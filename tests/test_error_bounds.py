@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 import reference
 from proofs_checks import ground_truth
-from proofs_checks.identity import worst_ratio
 from proofs_checks.instances import Array, Instance
 from reference import input_gradient, qkv, weight_gradient
 from reference import softmax_attention as attn
 from reference.error_bounds import attention_rounding, gradient_rounding, output_rounding, vjp_rounding
-from tests.layers import anywhere, huge
+from tests.layers import anywhere, huge, worst_ratio
 from tests.test_ground_truth import distance
 
 

@@ -175,7 +175,7 @@ def test_no_value_can_be_of_another_type(sample: Any) -> None:
 @pytest.mark.parametrize(
     ("sort", "key", "value"),
     [
-        ("schema", "schema", "altgrad-verify/2"),
+        ("schema", "schema", "altgrad-verify/3"),
         ("schema", "seed", -1),
         ("schema", "profile", "slow"),
         ("derivation", "derivation", "broken"),
@@ -187,7 +187,9 @@ def test_no_value_can_be_of_another_type(sample: Any) -> None:
         ("outcome", "examples", -1),
         ("outcome", "claim", "no module"),
         ("where", "python", []),
-        ("where", "operands", {"X": [1, 2]}),
+        ("where", "operands", {"X": [["1", 2]]}),
+        ("where", "operands", {"X": 1}),
+        ("fault", "fault", "typo"),
     ],
 )
 def test_no_value_can_be_out_of_its_range(sample: Any, sort: str, key: str, value: Any) -> None:

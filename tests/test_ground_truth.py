@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from proofs_checks import ground_truth
 from proofs_checks.digest import closure
 from proofs_checks.ground_truth import OPERANDS
-from proofs_checks.identity import worst_ratio
 from proofs_checks.instances import Array, Instance
 from reference import softmax_attention as attn
 from reference.error_bounds import gradient_rounding
-from tests.layers import anywhere, huge
+from tests.layers import anywhere, huge, worst_ratio
 
 
 def distance(enclosure: Array, computed: Array) -> Array:

@@ -153,7 +153,71 @@ def test_truth_after_repair_and_a_broken_derivation_are_two_things() -> None:
     record = [item("A", parts=REPAIRED), item("B", "A")]
     found: Outcomes = {("A", 0, 0): "refutes", ("A", 0, 1): "supports", "B": "supports"}
     assert verdicts(record, found) == {"A": "holds after repair (tested)", "B": "holds as printed (tested)"}
-    assert chains(record, found) == {"A": "broken at A", "B": "broken at A"}
+    assert chains(record, found) == {"A": "broken at A, mended", "B": "broken at A, mended"}
+
+
+def test_a_chain_is_mended_only_if_every_break_is_and_all_of_it_is_checked() -> None:
+    record = [item("A", parts=REPAIRED), item("B", "A", parts=REPAIRED), item("C", "B")]
+    mended: Outcomes = {
+        ("A", 0, 0): "refutes",
+        ("A", 0, 1): "supports",
+        ("B", 0, 0): "refutes",
+        ("B", 0, 1): "supports",
+    }
+    assert chains(record, {**mended, "C": "supports"})["C"] == "broken at A, mended"
+    assert chains(record, {**mended, "C": "refutes"})["C"] == "broken at A", "the conclusion itself has no repair"
+    assert chains(record, mended)["C"] == "broken at A", "the conclusion is not checked"
+    for repair in ("A", "B"):
+        for outcome in ("open", "refutes"):
+            assert chains(record, {**mended, (repair, 0, 1): outcome, "C": "supports"})["C"] == "broken at A"
+
+
+def test_a_clash_of_definitions_that_has_a_repair_breaks_no_chain() -> None:
+    clash = part(form(), form("repaired", "1/d in both"), kind="definition", clashes_with="Z")
+    record = [item("A", parts=(clash,)), item("B", "A")]
+    found: Outcomes = {("A", 0, 0): "refutes", ("A", 0, 1): "supports", "B": "supports"}
+    assert chains(record, found)["B"] == "intact"
+
+
+def test_a_missing_hypothesis_without_a_repair_leaves_a_break_unmended() -> None:
+    record = [item("A", parts=UNDER_HYPOTHESIS), item("B", "A", parts=REPAIRED)]
+    found: Outcomes = {
+        ("A", 0, 0): "refutes",
+        ("A", 0, 1): "supports",
+        ("B", 0, 0): "refutes",
+        ("B", 0, 1): "supports",
+    }
+    assert chains(record, found)["B"] == "broken at B"
+
+
+def test_a_break_is_not_mended_where_no_reading_makes_the_rest_hold() -> None:
+    record = [item("A", parts=TWO_READINGS), item("B", parts=TWO_READINGS), item("C", "A", "B", parts=REPAIRED)]
+    found: dict[str | tuple[str, int, int], Outcome] = {("C", 0, 0): "refutes", ("C", 0, 1): "supports"}
+    found |= {("A", 0, 0): "supports", ("A", 0, 1): "refutes", ("B", 0, 0): "refutes", ("B", 0, 1): "supports"}
+    assert chains(record, found)["C"] == "broken at C"
+    assert chains(record, {**found, ("B", 0, 0): "supports"})["C"] == "broken at C, mended"
+
+
+@pytest.mark.parametrize("other", ["refutes", "open", "failed"])
+def test_parts_that_hold_in_different_readings_only_make_no_chain(other: Outcome) -> None:
+    """The second part holds in the other reading only; a reading that is undecided is none that holds."""
+    record = [item("A", parts=(*TWO_READINGS, replace(TWO_READINGS[0], name="second"))), item("B", "A")]
+    found: Outcomes = {
+        ("A", 0, 0): "supports",
+        ("A", 0, 1): other,
+        ("A", 1, 0): other,
+        ("A", 1, 1): "supports",
+        "B": "supports",
+    }
+    assert chains(record, found) == {"A": "not checked", "B": "not checked"}
+
+
+def test_a_repair_is_not_what_is_printed() -> None:
+    record = [item("A", parts=REPAIRED)]
+    assert chains(record, {("A", 0, 0): "open", ("A", 0, 1): "supports"})["A"] == "not checked"
+    clash = part(form(), form("repaired", "1/d in both"), kind="definition", clashes_with="Z")
+    record = [item("A", parts=(clash,)), item("B", "A")]
+    assert chains(record, {("A", 0, 1): "supports", "B": "supports"})["B"] == "not checked"
 
 
 def test_a_chain_names_the_hypothesis_that_it_lacks() -> None:

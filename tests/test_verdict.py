@@ -18,6 +18,7 @@ from proofs_checks.verdict import (
     FormVerdict,
     JudgedForm,
     Verdict,
+    compatible,
     conditional_verdict,
     form_verdict,
     part_verdict,
@@ -490,3 +491,27 @@ def test_the_order_of_standings_is_that_of_the_rule() -> None:
     ranks = [v.rank for v in VERDICTS]
     assert ranks == sorted(ranks), "the strongest verdict comes first"
     assert list(dict.fromkeys(v.standing for v in VERDICTS)) == list(STANDINGS)
+
+
+# --- readings along a chain
+
+UNIT, PAPER, ROWS, COLUMNS = "scores X W Xᵀ", "scores X W Xᵀ/d", "vec(W) row by row", "vec(W) column by column"
+
+
+@pytest.mark.parametrize(
+    ("readings", "together"),
+    [
+        ([], True),
+        ([{UNIT}], True),
+        ([{UNIT}, {PAPER}], False),
+        ([{UNIT, PAPER}, {PAPER}], True),
+        ([{f"{UNIT}; {ROWS}"}, {UNIT}], True),  # the second says nothing of vec(W)
+        ([{f"{UNIT}; {ROWS}"}, {PAPER}], False),
+        ([{f"{UNIT}; {ROWS}"}, {f"{COLUMNS}; {UNIT}"}], False),
+        ([{f"{UNIT}; {ROWS}", f"{PAPER}; {COLUMNS}"}, {COLUMNS}], True),
+        ([{f"{UNIT}; {ROWS}", f"{PAPER}; {COLUMNS}"}, {COLUMNS}, {UNIT}], False),
+    ],
+)
+def test_readings_along_a_chain_must_agree(readings: list[set[str]], together: bool) -> None:
+    for order in permutations(readings):
+        assert compatible([frozenset(r) for r in order]) is together
