@@ -146,7 +146,7 @@ def print_counts(console: Console, judged: Iterable[Judgement]) -> None:
         if j.statement.kind != "finding"
     ]
     counts = [f"{standings.count(s)} {s}" for s in ("mirrored", *STANDINGS) if s in standings]
-    console.print(f"{len(standings)} statements: {', '.join(counts)}", highlight=False)
+    say(console, f"{len(standings)} statements: {', '.join(counts)}")
     if len(judged) > len(standings):
         console.print(f"and altgrad's own findings: {len(judged) - len(standings)}", highlight=False)
 
