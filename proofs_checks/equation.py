@@ -221,7 +221,9 @@ def measured(computed: float, true: arb, allowed: float) -> float:
     if not np.isfinite(allowed):
         raise OverflowError("there is no finite rounding bound: the instance tests nothing")
     error = float(abs(arb(computed) - true).lower())  # the true value may be anywhere in its ball
-    return error / allowed if allowed > 0 else float("inf") if error > float(TIGHT) else 0.0
+    if error == 0:
+        return 0.0
+    return error / allowed if allowed > 0 else float("inf")
 
 
 def of_shape(true: Any, claimed: Any) -> Array:

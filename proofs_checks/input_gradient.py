@@ -489,6 +489,23 @@ def of_entries(formula: Claim, truth: Truth, left: str, names: str, *transposed:
     return (form(formula, trial, false),)
 
 
+def sum_of_terms(name: str, claim: str, formula: Claim, truth: Truth, false: Mapping[str, Claim]) -> Part:
+    """One of the D_k of D.15, mirrored."""
+    return Part(
+        kind="definition",
+        name=name,
+        claim=f"{name} = {claim}",
+        clashes_with=f"the sum of the entries C{name[1:]} of D.1",
+        forms=algebra(formula, truth, name, FOUR, false),
+    )
+
+
+def closed_form(name: str, claim: str, formula: Claim, truth: Truth, of: str, false: Mapping[str, Claim]) -> Part:
+    """One of the closed forms of D.17; `of` is the item that defines the matrix."""
+    forms = algebra(formula, truth, f"{name} of {of}", FOUR, false)
+    return Part(kind="identity", name=name, claim=f"{name} = {claim}", forms=forms)
+
+
 def term(name: str, claim: str, formula: Claim, truth: Truth, *transposed: str) -> Part:
     """One of the C_k, mirrored."""
     indices = {"i0": "n", "j0": "d", "i1": "n", "j1": "d"}
@@ -1228,41 +1245,11 @@ STATEMENTS: tuple[Statement, ...] = (
         title="The five sums D_k",
         locus="Appendix D.6, Definition D.15",
         parts=(
-            Part(
-                kind="definition",
-                name="D6",
-                claim="D6 = Σ_{i0,j0} G_i(i0,j0) B6",
-                clashes_with="the sum of the entries C6 of D.1",
-                forms=algebra(formulas.D6_sum, double_sum_C6, "D6", FOUR, FALSE_D6),
-            ),
-            Part(
-                kind="definition",
-                name="D7",
-                claim="D7 = Σ_{i0,j0} G_i(i0,j0) B7",
-                clashes_with="the sum of the entries C7 of D.1",
-                forms=algebra(formulas.D7_sum, double_sum_C7, "D7", FOUR, FALSE_D7),
-            ),
-            Part(
-                kind="definition",
-                name="D8",
-                claim="D8 = Σ_{i0,j0} G_i(i0,j0) B8",
-                clashes_with="the sum of the entries C8 of D.1",
-                forms=algebra(formulas.D8_sum, double_sum_C8, "D8", FOUR, FALSE_D8),
-            ),
-            Part(
-                kind="definition",
-                name="D2",
-                claim="D2 = Σ_{i0,j0} G_i(i0,j0) e_{i0} B2ᵀ",
-                clashes_with="the sum of the entries C2 of D.1",
-                forms=algebra(formulas.D2_sum, double_sum_C2, "D2", FOUR, FALSE_D2),
-            ),
-            Part(
-                kind="definition",
-                name="D4",
-                claim="D4 = Σ_{i0,j0} G_i(i0,j0) e_{i0} B4ᵀ",
-                clashes_with="the sum of the entries C4 of D.1",
-                forms=algebra(formulas.D4_sum, double_sum_C4, "D4", FOUR, FALSE_D4),
-            ),
+            sum_of_terms("D6", "Σ_{i0,j0} G_i(i0,j0) B6", formulas.D6_sum, double_sum_C6, FALSE_D6),
+            sum_of_terms("D7", "Σ_{i0,j0} G_i(i0,j0) B7", formulas.D7_sum, double_sum_C7, FALSE_D7),
+            sum_of_terms("D8", "Σ_{i0,j0} G_i(i0,j0) B8", formulas.D8_sum, double_sum_C8, FALSE_D8),
+            sum_of_terms("D2", "Σ_{i0,j0} G_i(i0,j0) e_{i0} B2ᵀ", formulas.D2_sum, double_sum_C2, FALSE_D2),
+            sum_of_terms("D4", "Σ_{i0,j0} G_i(i0,j0) e_{i0} B4ᵀ", formulas.D4_sum, double_sum_C4, FALSE_D4),
         ),
         uses=("D.3", "D.4", "D.5", "D.6", "D.7"),
     ),
@@ -1306,60 +1293,19 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Closed forms of the D_k",
         locus="Appendix D.6, Lemma D.17",
         parts=(
-            Part(
-                kind="identity",
-                name="z6",
-                claim="z6 = f diag(K)",
-                forms=algebra(formulas.z6, entries_z6, "z6 of D.10", FOUR, {"diag(K) f": formulas.z2}),
+            closed_form("z6", "f diag(K)", formulas.z6, entries_z6, "D.10", {"diag(K) f": formulas.z2}),
+            closed_form(
+                "z7", "f ⊙ (h Gᵀ), with G = G_i", formulas.z7, entries_z7, "D.11", {"G hᵀ for h Gᵀ": formulas.z4}
             ),
-            Part(
-                kind="identity",
-                name="z7",
-                claim="z7 = f ⊙ (h Gᵀ), with G = G_i",
-                forms=algebra(formulas.z7, entries_z7, "z7 of D.11", FOUR, {"G hᵀ for h Gᵀ": formulas.z4}),
+            closed_form("z2", "diag(K) f", formulas.z2, entries_z2, "D.13", {"f diag(K)": formulas.z6}),
+            closed_form(
+                "z4", "f ⊙ (G hᵀ), with G = G_i", formulas.z4, entries_z4, "D.14", {"h Gᵀ for G hᵀ": formulas.z7}
             ),
-            Part(
-                kind="identity",
-                name="z2",
-                claim="z2 = diag(K) f",
-                forms=algebra(formulas.z2, entries_z2, "z2 of D.13", FOUR, {"f diag(K)": formulas.z6}),
-            ),
-            Part(
-                kind="identity",
-                name="z4",
-                claim="z4 = f ⊙ (G hᵀ), with G = G_i",
-                forms=algebra(formulas.z4, entries_z4, "z4 of D.14", FOUR, {"h Gᵀ for G hᵀ": formulas.z7}),
-            ),
-            Part(
-                kind="identity",
-                name="D6",
-                claim="D6 = −z6 X Wᵀ",
-                forms=algebra(formulas.D6, double_sum_C6, "D6 of D.15", FOUR, FALSE_D6),
-            ),
-            Part(
-                kind="identity",
-                name="D7",
-                claim="D7 = z7 X Wᵀ",
-                forms=algebra(formulas.D7, double_sum_C7, "D7 of D.15", FOUR, FALSE_D7),
-            ),
-            Part(
-                kind="identity",
-                name="D8",
-                claim="D8 = f G W_Vᵀ, with G = G_i",
-                forms=algebra(formulas.D8, double_sum_C8, "D8 of D.15", FOUR, FALSE_D8),
-            ),
-            Part(
-                kind="identity",
-                name="D2",
-                claim="D2 = −z2 X W",
-                forms=algebra(formulas.D2, double_sum_C2, "D2 of D.15", FOUR, FALSE_D2),
-            ),
-            Part(
-                kind="identity",
-                name="D4",
-                claim="D4 = z4 X W",
-                forms=algebra(formulas.D4, double_sum_C4, "D4 of D.15", FOUR, FALSE_D4),
-            ),
+            closed_form("D6", "−z6 X Wᵀ", formulas.D6, double_sum_C6, "D.15", FALSE_D6),
+            closed_form("D7", "z7 X Wᵀ", formulas.D7, double_sum_C7, "D.15", FALSE_D7),
+            closed_form("D8", "f G W_Vᵀ, with G = G_i", formulas.D8, double_sum_C8, "D.15", FALSE_D8),
+            closed_form("D2", "−z2 X W", formulas.D2, double_sum_C2, "D.15", FALSE_D2),
+            closed_form("D4", "z4 X W", formulas.D4, double_sum_C4, "D.15", FALSE_D4),
         ),
         uses=("C.3", "D.10", "D.11", "D.12", "D.13", "D.14", "D.15", "D.16"),
         note="The closed forms of z6, z7, z2 and z4 are printed among the conditions, beside those of D.10 to D.14."

@@ -142,7 +142,7 @@ def M(symbols: Symbols) -> Array:
 def Q_split(symbols: Symbols) -> Array:
     """(Q_l)_ic is entry (i, l d_h + c) of Q, for heads and columns that count from 0."""
     width = symbols.d // symbols.heads
-    return table(lambda l, i, c: symbols.Q[i, l * width + c], symbols.heads, symbols.n, width)  # noqa: E741
+    return table(lambda head, i, c: symbols.Q[i, head * width + c], symbols.heads, symbols.n, width)
 
 
 def A_heads(symbols: Symbols) -> Array:
@@ -151,8 +151,8 @@ def A_heads(symbols: Symbols) -> Array:
     width = d // heads
     K = table(lambda j, c: total(X[j, a] * W_K[a, c] for a in range(d)), n, d)
 
-    def entry(l: int, i: int, j: int) -> Any:  # noqa: E741
-        of_head = range(l * width, (l + 1) * width)
+    def entry(head: int, i: int, j: int) -> Any:
+        of_head = range(head * width, (head + 1) * width)
         return (total(symbols.Q[i, c] * K[j, c] for c in of_head) / width).exp()
 
     return table(entry, heads, n, n)
@@ -161,14 +161,14 @@ def A_heads(symbols: Symbols) -> Array:
 def f_heads(symbols: Symbols) -> Array:
     """A_heads, rows divided by their sums."""
     A, n = A_heads(symbols), symbols.n
-    return table(lambda l, i, j: A[l, i, j] / total(A[l, i, m] for m in range(n)), *A.shape)  # noqa: E741
+    return table(lambda head, i, j: A[head, i, j] / total(A[head, i, m] for m in range(n)), *A.shape)
 
 
 def s_heads(symbols: Symbols) -> Array:
     """Σ_j (f_l)_ij V_jc, c over the columns of head l."""
     f, h, n, width = f_heads(symbols), symbols.h, symbols.n, symbols.d // symbols.heads
     return table(
-        lambda l, i, c: total(f[l, i, j] * h[j, l * width + c] for j in range(n)),  # noqa: E741
+        lambda head, i, c: total(f[head, i, j] * h[j, head * width + c] for j in range(n)),
         symbols.heads,
         n,
         width,
@@ -393,7 +393,7 @@ def f_unmasked(X: Array, W: Array) -> Array:
 
 def split_interleaved(Q: Array, heads: int) -> Array:
     """False: head l takes every h-th column."""
-    return np.stack([Q[:, l::heads] for l in range(heads)])  # noqa: E741
+    return np.stack([Q[:, head::heads] for head in range(heads)])
 
 
 def heads_reversed(Q: Array, heads: int) -> Array:

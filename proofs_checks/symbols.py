@@ -137,8 +137,8 @@ class Symbols:
         """Row i is (diag(f_i) − f_i f_iᵀ) q_i (C.12)."""
 
         def entry(i: int, j: int) -> Any:
-            jacobian = (self.f[i, j] * (int(j == l) - self.f[i, l]) for l in range(self.n))  # noqa: E741
-            return total(x * self.q[i, l] for l, x in enumerate(jacobian))  # noqa: E741
+            jacobian = (self.f[i, j] * (int(j == k) - self.f[i, k]) for k in range(self.n))
+            return total(x * self.q[i, k] for k, x in enumerate(jacobian))
 
         return table(entry, self.n, self.n)
 
@@ -398,7 +398,7 @@ class Symbols:
         """exp of the logits T W_out, rows divided by their sums. (n, CLASSES)."""
         n, d, T = self.n, self.d, self.X
         e = table(lambda j, k: total(T[j, a] * self.W_out[a, k] for a in range(d)).exp(), n, CLASSES)
-        return table(lambda j, k: e[j, k] / total(e[j, l] for l in range(CLASSES)), n, CLASSES)  # noqa: E741
+        return table(lambda j, k: e[j, k] / total(e[j, m] for m in range(CLASSES)), n, CLASSES)
 
     # --- what a formula is given
 

@@ -150,12 +150,13 @@ def around_g(symbols: Symbols) -> Array:
     return contracted(symbols.g_T, ball_jacobian(T_next, symbols.with_W_g, "X"))
 
 
-# --- hypotheses: φ has a derivative at each entry. Rounding must not take a formula to the other side of ReLU's kink.
+# --- hypotheses: φ has a derivative at each entry. Rounding must not take a formula to the other side of ReLU's kink: a
+# sum of d ≤ 4 products of rounded operands is off by (d + 2) u of its majorant at most, below 2⁻²¹ in float32.
 
 
 def off_kinks(symbols: Symbols, Z: Array) -> bool:
     S, size = times(Z, symbols.W_g), times(abs(Z), abs(symbols.W_g))
-    return symbols.activation is not RELU or all(abs(s) > 2.0**-16 * r for s, r in zip(S.flat, size.flat, strict=True))
+    return symbols.activation is not RELU or all(abs(s) > 2.0**-21 * r for s, r in zip(S.flat, size.flat, strict=True))
 
 
 def smooth_at_Attn(instance: Instance) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.qkv import Wording
-from reference.shapes import FloatArray, _check_operands, _refuse
+from reference.shapes import FloatArray, check_operands, refuse
 from reference.softmax_attention import Array, f
 
 Loss: TypeAlias = Callable[[FloatArray], tuple[float, FloatArray, dict[str, FloatArray]]]
@@ -183,7 +183,7 @@ class LinearLoss:
 
     @np.errstate(all="ignore")
     def __call__(self, T: FloatArray) -> tuple[float, FloatArray, dict[str, FloatArray]]:
-        _check_operands("LinearLoss", {"C": self.C, "T": T}, {"C": "n d", "T": "n d"})
+        check_operands("LinearLoss", {"C": self.C, "T": T}, {"C": "n d", "T": "n d"})
         value = Wording("LinearLoss").finite("⟨C, T⟩", loss_of_units(linear_units(T, self.C)))
         return float(value), self.C.copy(), {}
 
@@ -203,7 +203,7 @@ class SquaredLoss:
 
     @np.errstate(all="ignore")
     def __call__(self, T: FloatArray) -> tuple[float, FloatArray, dict[str, FloatArray]]:
-        _check_operands("SquaredLoss", {"target": self.target, "T": T}, {"target": "n d", "T": "n d"})
+        check_operands("SquaredLoss", {"target": self.target, "T": T}, {"target": "n d", "T": "n d"})
         value = Wording("SquaredLoss").finite("½‖T - target‖²", loss_of_units(squared_units(T, self.target)))
         return float(value), T - self.target, {}
 
@@ -234,7 +234,7 @@ class CrossEntropyLoss:
     @np.errstate(all="ignore")
     def __call__(self, T: FloatArray) -> tuple[float, FloatArray, dict[str, FloatArray]]:
         words, W_out = Wording("CrossEntropyLoss"), self.W_out
-        _check_operands(words.function, {"T": T, "W_out": W_out}, {"T": "n d", "W_out": "d d_voc"})
+        check_operands(words.function, {"T": T, "W_out": W_out}, {"T": "n d", "W_out": "d d_voc"})
         _check_labels(words.function, self.labels, len(T), W_out.shape[1])
         gold = np.arange(len(T)), self.labels  # the places where Y_gt is 1
         logits = words.finite("T W_out", T @ W_out)  # (n, d_voc)
@@ -249,14 +249,14 @@ class CrossEntropyLoss:
 
 def _check_labels(function: str, labels: Any, n: int, d_voc: int) -> None:
     if type(labels) is not np.ndarray:
-        _refuse(function, "labels", f"has type {type(labels).__name__}", "a plain numpy.ndarray")
+        refuse(function, "labels", f"has type {type(labels).__name__}", "a plain numpy.ndarray")
     if labels.dtype.kind not in "iu":
-        _refuse(function, "labels", f"has dtype {labels.dtype}", "integers")
+        refuse(function, "labels", f"has dtype {labels.dtype}", "integers")
     if labels.shape != (n,):
-        _refuse(function, "labels", f"has shape {labels.shape}", f"(n,) with n = {n} from T")
+        refuse(function, "labels", f"has shape {labels.shape}", f"(n,) with n = {n} from T")
     outside = np.flatnonzero((labels < 0) | (labels >= d_voc))
     if outside.size:
         first = int(outside[0])
-        _refuse(
+        refuse(
             function, "labels", f"has {labels[first]} at index ({first},)", f"0 to {d_voc - 1}, the classes of W_out"
         )

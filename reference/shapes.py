@@ -64,7 +64,7 @@ def shapes(**specs: str) -> Callable[[Callable[P, R]], Checked[P, R]]:
             except TypeError as error:
                 raise TypeError(f"{name}: {error}") from None
             operands = {operand: call.arguments[operand] for operand in specs}
-            dtype = _check_operands(name, operands, specs)
+            dtype = check_operands(name, operands, specs)
             call.arguments |= {operand: np.ascontiguousarray(array) for operand, array in operands.items()}
             if "scale" in call.arguments:
                 optional = signature.parameters["scale"].default is None
@@ -79,18 +79,19 @@ def shapes(**specs: str) -> Callable[[Callable[P, R]], Checked[P, R]]:
     return decorate
 
 
-def _refuse(function: str, operand: str, got: str, needs: str) -> NoReturn:
+def refuse(function: str, operand: str, got: str, needs: str) -> NoReturn:
+    """Raise the AltgradError that names the function, the operand, what it got and what it needs."""
     raise AltgradError(f"{function}: {operand} {got}, needs {needs}")
 
 
-def _check_operands(function: str, operands: Mapping[str, Any], specs: Mapping[str, str]) -> np.dtype[Any]:
-    """The dtype that the operands share."""
+def check_operands(function: str, operands: Mapping[str, Any], specs: Mapping[str, str]) -> np.dtype[Any]:
+    """The dtype that the operands share; AltgradError if they are not of these shapes, types, and finite."""
     sizes: Sizes = {}
     first, *_ = operands
     for operand, array in operands.items():
         _check_type(function, operand, array)
         if array.dtype != operands[first].dtype:
-            _refuse(function, operand, f"has dtype {array.dtype}", f"{operands[first].dtype}, the dtype of {first}")
+            refuse(function, operand, f"has dtype {array.dtype}", f"{operands[first].dtype}, the dtype of {first}")
         _check_shape(function, operand, array.shape, specs[operand], sizes)
         _check_finite(function, operand, array)
     dtype: np.dtype[Any] = operands[first].dtype
@@ -99,10 +100,10 @@ def _check_operands(function: str, operands: Mapping[str, Any], specs: Mapping[s
 
 def _check_type(function: str, operand: str, array: object) -> None:
     if type(array) not in (np.ndarray, np.memmap):  # other subclasses redefine * and @, or hide entries
-        _refuse(function, operand, f"has type {type(array).__name__}", "a plain numpy.ndarray")
+        refuse(function, operand, f"has type {type(array).__name__}", "a plain numpy.ndarray")
     dtype = cast("FloatArray", array).dtype
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        _refuse(function, operand, f"has dtype {dtype}", "float32 or float64 in native byte order")
+        refuse(function, operand, f"has dtype {dtype}", "float32 or float64 in native byte order")
 
 
 def _check_shape(function: str, operand: str, shape: tuple[int, ...], spec: str, sizes: Sizes) -> None:
@@ -111,26 +112,26 @@ def _check_shape(function: str, operand: str, shape: tuple[int, ...], spec: str,
     form = f"({', '.join(words)}{',' if len(words) == 1 else ''})"
     batch = len(shape) - len(words) + batched  # how many leading dimensions "..." stands for
     if batch < 0 or (batch > 0 and not batched):
-        _refuse(function, operand, f"has shape {shape}", form)
+        refuse(function, operand, f"has shape {shape}", form)
     if 0 in shape:
-        _refuse(function, operand, f"has shape {shape}", f"{form} with no dimension of size 0")
+        refuse(function, operand, f"has shape {shape}", f"{form} with no dimension of size 0")
     split: tuple[object, ...] = (shape[:batch], *shape[batch:]) if batched else shape
     for word, size in zip(words, split, strict=True):
         known, giver = sizes.setdefault(word, (size, operand))
         if size != known:
-            _refuse(function, operand, f"has shape {shape}", f"{form} with {word} = {known} from {giver}")
+            refuse(function, operand, f"has shape {shape}", f"{form} with {word} = {known} from {giver}")
 
 
 def _check_finite(function: str, operand: str, array: FloatArray) -> None:
     finite = np.isfinite(array)
     if not finite.all():
         first = tuple(int(i) for i in np.unravel_index(np.argmin(finite), array.shape))
-        _refuse(function, operand, f"has {array[first]} at index {first}", "finite entries")
+        refuse(function, operand, f"has {array[first]} at index {first}", "finite entries")
 
 
 def _check_causal(function: str, causal: object) -> None:
     if not isinstance(causal, bool):
-        _refuse(function, "causal", f"is {reprlib.repr(causal)}", "True or False")
+        refuse(function, "causal", f"is {reprlib.repr(causal)}", "True or False")
 
 
 def _real_scale(function: str, scale: object, optional: bool, dtype: np.dtype[Any]) -> float | None:
@@ -138,14 +139,14 @@ def _real_scale(function: str, scale: object, optional: bool, dtype: np.dtype[An
     if scale is None and optional:
         return None
     if not isinstance(scale, int | float | np.floating | np.integer) or isinstance(scale, bool | np.timedelta64):
-        _refuse(function, "scale", f"is {reprlib.repr(scale)}", "a finite real number" + " or None" * optional)
+        refuse(function, "scale", f"is {reprlib.repr(scale)}", "a finite real number" + " or None" * optional)
     try:
         value = float(scale)
     except OverflowError:  # an int beyond float64
         value = math.inf
     limits = np.finfo(dtype)
     if value and not float(limits.tiny) <= abs(value) <= float(limits.max):
-        _refuse(
+        refuse(
             function,
             "scale",
             f"is {reprlib.repr(scale)}",

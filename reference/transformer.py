@@ -44,7 +44,7 @@ from scipy import special
 from reference.chain_rule import Gradient
 from reference.loss import Loss
 from reference.qkv import QKVGradient, Wording, backward, forward
-from reference.shapes import FloatArray, _check_operands, _refuse
+from reference.shapes import FloatArray, check_operands, refuse
 from reference.softmax_attention import Array, Attn_QKV
 
 Entrywise: TypeAlias = Callable[[Any], Any]  # an array to one of its shape
@@ -689,25 +689,25 @@ WEIGHTS = ("W_Q", "W_K", "W_V", "W_g")
 
 def _checked_layers(function: str, layers: Sequence[Layer], X: FloatArray) -> list[_Step]:
     if not isinstance(layers, Sequence):
-        _refuse(function, "layers", f"has type {type(layers).__name__}", "a sequence of Layer")
+        refuse(function, "layers", f"has type {type(layers).__name__}", "a sequence of Layer")
     if not layers:
-        _refuse(function, "layers", "is empty", "at least one Layer")
+        refuse(function, "layers", "is empty", "at least one Layer")
     operands: dict[str, Any] = {"X": X}
     for i, layer in enumerate(layers, 1):
         if not isinstance(layer, Layer):
-            _refuse(function, f"layer {i}", f"has type {type(layer).__name__}", "a Layer")
+            refuse(function, f"layer {i}", f"has type {type(layer).__name__}", "a Layer")
         operands |= {f"{name} of layer {i}": getattr(layer, name) for name in WEIGHTS}
-    _check_operands(function, operands, dict.fromkeys(operands, "d d") | {"X": "n d"})
+    check_operands(function, operands, dict.fromkeys(operands, "d d") | {"X": "n d"})
     return [_checked_layer(function, i, layer, X) for i, layer in enumerate(layers, 1)]
 
 
 def _checked_layer(function: str, i: int, layer: Layer, X: FloatArray) -> _Step:
     for name in ("causal", "residual"):
         if not isinstance(getattr(layer, name), bool):
-            _refuse(function, f"{name} of layer {i}", f"is {reprlib.repr(getattr(layer, name))}", "True or False")
+            refuse(function, f"{name} of layer {i}", f"is {reprlib.repr(getattr(layer, name))}", "True or False")
     heads, d = layer.heads, X.shape[1]
     if not isinstance(heads, int) or isinstance(heads, bool) or heads < 1 or d % heads:
-        _refuse(function, f"heads of layer {i}", f"is {reprlib.repr(heads)}", f"a positive int that divides d = {d}")
+        refuse(function, f"heads of layer {i}", f"is {reprlib.repr(heads)}", f"a positive int that divides d = {d}")
     words = Wording(f"{function}: layer {i}", Q="(T W_Q)", K="(T W_K)", V="(T W_V)", cotangent="G")
     phi, phi_prime = _activation(function, i, layer.activation)
 
@@ -727,7 +727,7 @@ def _activation(function: str, i: int, activation: Any) -> tuple[Entrywise, Entr
         return ACTIVATIONS[activation]
     if not _is_pair_of_functions(activation):
         needs = f"one of {', '.join(ACTIVATIONS)}, or a pair (φ, φ′) of functions"
-        _refuse(function, f"activation of layer {i}", f"is {reprlib.repr(activation)}", needs)
+        refuse(function, f"activation of layer {i}", f"is {reprlib.repr(activation)}", needs)
     phi, phi_prime = activation
     return phi, phi_prime
 
@@ -737,7 +737,7 @@ def _checked_g0(
 ) -> tuple[Callable[[], FloatArray], Callable[[FloatArray], tuple[FloatArray, Parameters]]]:
     """Two checked functions: one for T_0, one from dL/dT_0 to dL/dX and the gradients on g0's parameters."""
     if g0 is not None and not _is_pair_of_functions(g0):
-        _refuse(function, "g0", f"is {reprlib.repr(g0)}", "None or a pair (forward, vjp) of functions")
+        refuse(function, "g0", f"is {reprlib.repr(g0)}", "None or a pair (forward, vjp) of functions")
     to_T_0, vjp = g0 or (lambda X: X, lambda X, cotangent: (cotangent, {}))
 
     def start() -> FloatArray:
@@ -746,7 +746,7 @@ def _checked_g0(
     def finish(g_T: FloatArray) -> tuple[FloatArray, Parameters]:
         results = vjp(_copied(X), _copied(g_T))
         if not isinstance(results, tuple) or len(results) != 2:
-            _refuse(function, "vjp of g0", f"returns {_kind(results)}", "(dL/dX, parameters)")
+            refuse(function, "vjp of g0", f"returns {_kind(results)}", "(dL/dX, parameters)")
         dX = _returned(function, "dL/dX from g0", results[0], X)  # (n, d)
         return dX, _returned_parameters(function, "g0", results[1], X)
 
@@ -755,20 +755,20 @@ def _checked_g0(
 
 def _checked_loss(function: str, loss: Loss, T: FloatArray, X: FloatArray) -> tuple[float, FloatArray, Parameters]:
     if not callable(loss):
-        _refuse(function, "loss", f"is {reprlib.repr(loss)}", "a function of T")
+        refuse(function, "loss", f"is {reprlib.repr(loss)}", "a function of T")
     results: Any = loss(_copied(T))
     if not isinstance(results, tuple) or len(results) != 3:
-        _refuse(function, "loss", f"returns {_kind(results)}", "(value, dL/dT, parameters)")
+        refuse(function, "loss", f"returns {_kind(results)}", "(value, dL/dT, parameters)")
     value, cotangent, parameters = results
     if not isinstance(value, float | np.floating) or not math.isfinite(value):
-        _refuse(function, "value from loss", f"is {reprlib.repr(value)}", "a finite float")
+        refuse(function, "value from loss", f"is {reprlib.repr(value)}", "a finite float")
     cotangent = _returned(function, "dL/dT from loss", cotangent, X)  # (n, d)
     return float(value), cotangent, _returned_parameters(function, "loss", parameters, X)
 
 
 def _returned_parameters(function: str, giver: str, parameters: Any, X: FloatArray) -> Parameters:
     if not isinstance(parameters, dict):
-        _refuse(function, f"parameters from {giver}", f"has type {type(parameters).__name__}", "a dict of arrays")
+        refuse(function, f"parameters from {giver}", f"has type {type(parameters).__name__}", "a dict of arrays")
     return {
         name: _returned(function, f"the gradient on {name} from {giver}", array, X, spec="...")
         for name, array in parameters.items()
@@ -777,7 +777,7 @@ def _returned_parameters(function: str, giver: str, parameters: Any, X: FloatArr
 
 def _returned(function: str, what: str, array: Any, X: FloatArray, spec: str = "n d") -> FloatArray:
     """A copy of what a function of the caller returned, if it is a finite array of X's dtype and of this shape."""
-    _check_operands(function, {"X": X, what: array}, {"X": "n d", what: spec})
+    check_operands(function, {"X": X, what: array}, {"X": "n d", what: spec})
     return _copied(array)
 
 

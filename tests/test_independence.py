@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from proofs_checks.digest import closure
 from proofs_checks.equation import EquationTrial
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.readings import printed_group, repaired_group
@@ -55,6 +56,11 @@ def title(truth: Any) -> str:
 def test_truth_uses_nothing_of_the_reference(truth: Any) -> None:
     shared = [home(t) for t in used(truth) if home(t).split(".")[0] == "reference"]
     assert not shared, f"{title(truth)} rests on {shared}"
+
+
+@pytest.mark.parametrize("module", ["ground_truth", "symbols", "instances", "running_error"])
+def test_what_truth_is_made_of_imports_nothing_of_the_reference(module: str) -> None:
+    assert not [m for m in closure(frozenset({f"proofs_checks.{module}"})) if m.split(".")[0] == "reference"]
 
 
 def borrowed(symbols: Any) -> Any:
