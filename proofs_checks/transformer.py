@@ -150,7 +150,7 @@ def around_g(symbols: Symbols) -> Array:
     return contracted(symbols.g_T, ball_jacobian(T_next, symbols.with_W_g, "X"))
 
 
-# --- hypotheses: φ has a derivative at each entry. Rounding must not take a formula to the other side of ReLU's kink: a
+# --- hypotheses: φ has a derivative at each entry. Rounding must not take a formula across ReLU's kink: a
 # sum of d ≤ 4 products of rounded operands is off by (d + 2) u of its majorant at most, below 2⁻²¹ in float32.
 
 

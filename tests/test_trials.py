@@ -302,6 +302,14 @@ def test_a_wide_enclosure_decides_nothing() -> None:
         softmax_attention.LARGEST_VALUE.run(wide_bound, 0)
 
 
+@pytest.mark.parametrize("bound", [softmax_attention.one_product, softmax_attention.root_of_d])
+def test_a_false_bound_is_refuted_and_the_true_one_attained(bound: Claim) -> None:
+    trial = softmax_attention.LARGEST_VALUE
+    assert trial.run(bound, 0).outcome == "refutes"
+    result = trial.run(attn.value_bound, 0)
+    assert (result.outcome, result.worst) == ("supports", 1.0)
+
+
 def wide_bound(X: Array, W_V: Array) -> Any:
     return arb(0, 1e30)
 
