@@ -39,7 +39,7 @@ from proofs_checks.trial import Counterexample, Trial
 DIGITS = 25  # shown of each side of a counterexample
 TIGHT = arb(2) ** -100  # an enclosure that is wider than this, relatively, decides nothing
 
-Truth = Callable[[Symbols], Array]
+Truth = Callable[[Any], Array]  # of the trial's symbols
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,14 @@ class EquationTrial(PropertyTrial):
                         arithmetic=f"balls of {BITS} bits: the enclosures are disjoint",
                         search=search,
                         python=reproduction(
-                            claim, self.truth, instance, self.names, index, self.over, self.convention
+                            claim,
+                            self.truth,
+                            instance,
+                            self.names,
+                            index,
+                            self.over,
+                            self.convention,
+                            type(symbols),
                         ),
                     )
         return None
@@ -168,6 +175,7 @@ def reproduction(
     index: tuple[int, ...] = (),
     over: Mapping[str, str] | None = None,
     convention: Convention = PAPER,
+    kind: type[Symbols] = Symbols,
 ) -> tuple[str, ...]:
     """Lines that print both sides of a claim on an instance."""
     package, _, module = claim.__module__.rpartition(".")
@@ -176,15 +184,15 @@ def reproduction(
     given += [f'scale="{instance.scale}"'] if instance.scale != 1 else []
     given += ["causal=True"] if instance.causal else []
     given += [f"convention={convention}"] if convention != PAPER else []
-    needs = "Convention, Symbols" if convention != PAPER else "Symbols"
+    convention_too = "from proofs_checks.symbols import Convention; " if convention != PAPER else ""
     at = dict(zip(over or {}, index, strict=False))
     operands = (f"{name}={at[name]}" if name in at else f"{name}=s.{name}" for name in parameters(claim))
     entry = f"[{', '.join(map(str, at.values()))}]" if at else ""
     name = getattr(claim, "__name__", repr(claim))
     return (
         f"from {package} import {module} as paper; from proofs_checks import {checks} as checks; "
-        f"from proofs_checks.symbols import {needs}",
-        f"s = Symbols.of({instance.n}, {instance.d}, {', '.join(given)})",
+        f"{convention_too}from {kind.__module__} import {kind.__name__}",
+        f"s = {kind.__name__}.of({instance.n}, {instance.d}, {', '.join(given)})",
         f'print(paper.{name}({", ".join(operands)}), checks.{truth.__name__}(s){entry}, sep="\\n")',
     )
 

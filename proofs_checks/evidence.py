@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from proofs_checks.record import Check, EvidenceKind
-from proofs_checks.trial import Counterexample, Outcome, Result
+from proofs_checks.trial import Counterexample, Extreme, Outcome, Result
 
 SEVERITY: tuple[Outcome, ...] = ("refutes", "failed", "open", "supports")  # the worst shard decides
 
@@ -28,6 +28,7 @@ class Evidence:
     reason: str = ""
     counterexample: Counterexample | None = None
     details: tuple[tuple[str, ...], ...] = ()
+    extreme: Extreme | None = None  # where an inequality reached `worst`
     planted: int = 0  # false variants of the claim ...
     refused: int = 0  # ... and how many of them the check refused
     accepted: tuple[str, ...] = ()  # ... and which it did not
@@ -70,6 +71,7 @@ def merge(
         reason=next((r.reason for r in decisive if r.reason), ""),
         counterexample=next((r.counterexample for r in decisive if r.counterexample), None),
         details=results[0].details,
+        extreme=max((r.extreme for r in results if r.extreme is not None), key=lambda e: e.ratio, default=None),
         planted=len(variants),
         refused=refused,
         accepted=tuple(accepted),

@@ -120,7 +120,7 @@ def judge(book: Book, run: Run) -> dict[str, Judgement]:
             statement,
             parts[id],
             verdict_of(id),
-            "" if statement.kind == "finding" else derivation(statement, book.statements, sound),
+            "" if statement.own else derivation(statement, book.statements, sound),
             broken_in(statement, book.statements, sound),
         )
         for id, statement in book.statements.items()
@@ -137,7 +137,7 @@ def _judge_parts(statement: Statement, evidence_of: Callable[[Address], Evidence
             verdict = form_verdict(part.kind, evidence, form.implication)
             forms.append(FormJudgement(form, evidence, len(found) - len(evidence), verdict))
         read = [JudgedForm(j.form.role, j.form.reading, j.verdict) for j in forms]
-        whole = replace(part_verdict(part.kind, read, part.clashes_with), own=statement.kind == "finding")
+        whole = replace(part_verdict(part.kind, read, part.clashes_with), own=statement.own)
         judged.append(PartJudgement(part, tuple(forms), whole))
     return tuple(judged)
 

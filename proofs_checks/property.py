@@ -20,7 +20,7 @@ from hypothesis.internal.constants_ast import Constants
 
 from proofs_checks.instances import Instance
 from proofs_checks.record import Claim
-from proofs_checks.trial import Counterexample, Result, Trial
+from proofs_checks.trial import Counterexample, Extreme, Result, Trial
 
 # Hypothesis mixes numbers from the source of whatever modules are loaded into its draws. A shard must not depend on
 # them, and there is no setting against it.
@@ -67,6 +67,10 @@ class PropertyTrial(Trial):
     def confirm(self, claim: Claim, instance: Instance, search: str) -> Counterexample | None:
         """The instance as a counterexample, if both sides are provably different on it."""
 
+    def extreme(self, instance: Instance, ratio: float) -> Extreme | None:
+        """The instance with the largest ratio, as far as it is worth keeping."""
+        return None
+
     def admits(self, instance: Instance) -> bool:
         """Whether the instance meets the hypotheses of the claim."""
         return True
@@ -98,7 +102,8 @@ class PropertyTrial(Trial):
                 tally.suspect = instance
                 raise SuspicionError
             tally.examples += 1
-            tally.worst = max(tally.worst, float(ratio))
+            if tally.nearest is None or ratio > tally.worst:
+                tally.worst, tally.nearest = float(ratio), instance
             target(float(ratio))
 
         try:
@@ -107,7 +112,8 @@ class PropertyTrial(Trial):
                 survives()
         except SuspicionError:
             return self._judge(claim, tally)
-        return Result("supports", tally.examples, tally.discarded, tally.worst)
+        extreme = self.extreme(tally.nearest, tally.worst) if tally.nearest else None
+        return Result("supports", tally.examples, tally.discarded, tally.worst, extreme=extreme)
 
     def _judge(self, claim: Claim, tally: _Tally) -> Result:
         assert tally.suspect is not None
@@ -142,4 +148,5 @@ class _Tally:
     examples: int = 0
     discarded: int = 0
     worst: float = 0.0
+    nearest: Instance | None = None
     suspect: Instance | None = None

@@ -29,7 +29,7 @@ PartKind = Literal[
 ]
 EvidenceKind = Literal["proof", "enclosure", "property", "count", "experiment", "device", "citation"]
 Role = Literal["printed", "repaired", "hypothesis"]
-StatementKind = Literal["definition", "fact", "remark", "lemma", "theorem", "algorithm", "claim", "finding"]
+StatementKind = Literal["definition", "fact", "remark", "lemma", "theorem", "algorithm", "claim", "finding", "bound"]
 
 # A misprint is a slip that the paper itself gets right elsewhere or that nothing rests on; an error is a conclusion
 # that is false and is used; a gap is a hypothesis or a case that is missing.
@@ -79,7 +79,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """One numbered item of the paper, a step of a proof (`G.2/step 3`), or a finding of altgrad's own.
+    """One numbered item of the paper, a step of a proof (`G.2/step 3`), or a finding or bound of altgrad's own.
 
     `follows` is set where the item is a restatement that holds exactly if the items it uses do (an informal version
     of a lemma): it says so in words, and its verdict is then conditional on them.
@@ -95,6 +95,11 @@ class Statement:
     follows: str = ""
     note: str = ""  # what a reader should know that is not a verdict
     related: tuple[str, ...] = field(default=())
+
+    @property
+    def own(self) -> bool:
+        """Ours, printed in no paper: a finding about the paper, or a bound beside its own."""
+        return self.kind in ("finding", "bound")
 
     @property
     def section(self) -> str:

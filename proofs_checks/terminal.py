@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from itertools import dropwhile, groupby
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -15,7 +16,7 @@ from rich.table import Table
 from proofs_checks.evidence import Evidence
 from proofs_checks.judgement import FormJudgement, Judgement, PartJudgement
 from proofs_checks.record import Claim, Statement
-from proofs_checks.trial import Counterexample
+from proofs_checks.trial import Counterexample, Extreme
 from proofs_checks.verdict import STANDINGS, descendants
 
 SECTIONS = {
@@ -35,8 +36,9 @@ SECTIONS = {
     "J": "Residual connection",
     "K": "Multi-head attention",
     "claim": "What the authors told their reviewers",
-    "own": "altgrad's own findings",
+    "own": "altgrad's own findings and bounds",
 }
+MOST_SHOWN = 12  # entries of an operand
 FAULTS = ("error", "gap", "misprint", None)  # None is a finding that is no fault of the paper's
 COLOURS = {
     "holds as printed": "green",
@@ -143,12 +145,14 @@ def print_counts(console: Console, judged: Iterable[Judgement]) -> None:
     standings = [
         "mirrored" if j.verdict.definition and j.verdict.standing == "holds as printed" else j.verdict.standing
         for j in judged
-        if j.statement.kind != "finding"
+        if not j.statement.own
     ]
     counts = [f"{standings.count(s)} {s}" for s in ("mirrored", *STANDINGS) if s in standings]
-    say(console, f"{len(standings)} statements: {', '.join(counts)}")
-    if len(judged) > len(standings):
-        console.print(f"and altgrad's own findings: {len(judged) - len(standings)}", highlight=False)
+    if standings:
+        say(console, f"{len(standings)} statements: {', '.join(counts)}")
+    for word, kind in (("findings", "finding"), ("bounds", "bound")):
+        if count := sum(j.statement.kind == kind for j in judged):
+            console.print(f"{'and ' if standings else ''}altgrad's own {word}: {count}", highlight=False)
 
 
 def quoted(id: str) -> str:
@@ -194,7 +198,7 @@ def print_statement(console: Console, j: Judgement, record: Mapping[str, Stateme
         for f in p.forms:
             if f.form.checks or f.form.reading:
                 console.print()
-                _print_form(console, f)
+                _print_form(console, f, "stated" if s.kind == "bound" else f.form.role)
     if j.missing:
         command = f"altgrad verify {quoted(s.id)}" + (f" --seed {seed}" if seed else "")
         console.print()
@@ -212,10 +216,10 @@ def _print_fault(console: Console, p: PartJudgement) -> None:
         say(console, mend, 4)
 
 
-def _print_form(console: Console, f: FormJudgement) -> None:
+def _print_form(console: Console, f: FormJudgement, role: str) -> None:
     reading = f": {f.form.reading}" if f.form.reading else ""
     reason = f", {f.verdict.reason}" if f.verdict.reason else ""
-    say(console, f"{f.form.role}{reading}", 2)
+    say(console, f"{role}{reading}", 2)
     say(console, f"-> {f.verdict.word}{reason}", 4)
     if f.form.formula is not None:
         say(console, f"{f.form.formula.__module__}.{f.form.formula.__name__}", 4)
@@ -228,6 +232,8 @@ def _print_form(console: Console, f: FormJudgement) -> None:
             say(console, e.reason, 6)
         if e.details:
             console.print(Padding(_details(e.details), (0, 0, 0, 6)))
+        if e.extreme is not None and e.outcome == "supports":
+            say(console, extreme_line(e.extreme), 6)
         if e.counterexample is not None:
             _print_counterexample(e.counterexample, console)
 
@@ -241,6 +247,15 @@ def evidence_line(e: Evidence) -> str:
     found.append(f"{e.refused} of {e.planted} false variants refused")
     found.append(f"seed {e.seed}, digest {e.digest}")
     return "; ".join(x for x in found if x)
+
+
+def extreme_line(e: Extreme) -> str:
+    """Where an inequality came nearest to breaking: the operands if they are small, else their sizes."""
+    arrays = {name: np.array(rows) for name, rows in e.operands.items()}
+    small = all(a.size <= MOST_SHOWN for a in arrays.values())
+    shown = [f"{name} = {rows}" if small else f"{name} {arrays[name].shape}" for name, rows in e.operands.items()]
+    shown += [f"scale {e.scale}"] + ["causal"] * e.causal
+    return f"the largest, {e.ratio:.4g}, at {', '.join(shown)}"
 
 
 def _details(rows: tuple[tuple[str, ...], ...]) -> Table:

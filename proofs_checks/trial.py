@@ -39,6 +39,16 @@ class Counterexample:
 
 
 @dataclass(frozen=True)
+class Extreme:
+    """The instance that came nearest to breaking an inequality."""
+
+    ratio: float  # measured/allowed there
+    operands: dict[str, Any]  # nested lists of numbers
+    scale: str
+    causal: bool
+
+
+@dataclass(frozen=True)
 class Result:
     """What one shard found."""
 
@@ -49,6 +59,7 @@ class Result:
     reason: str = ""
     counterexample: Counterexample | None = None
     details: tuple[tuple[str, ...], ...] = ()  # a table for `altgrad show`, its first row the heading
+    extreme: Extreme | None = None  # where an inequality reached `worst`
 
     def __post_init__(self) -> None:
         if self.worst is not None and isnan(self.worst):
@@ -62,12 +73,13 @@ class Result:
         """The result as it was written; ValueError for anything else."""
         if data.keys() != {f.name for f in fields(cls)} or data["outcome"] not in get_args(Outcome):
             raise ValueError("not a result")
-        found = data["counterexample"]
+        found, extreme = data["counterexample"], data["extreme"]
         return cls(
             **{
                 **data,
                 "counterexample": None if found is None else Counterexample.from_json(found),
                 "details": tuple(map(tuple, data["details"])),
+                "extreme": None if extreme is None else Extreme(**extreme),
             }
         )
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from proofs_checks.evidence import Evidence, merge
 from proofs_checks.record import Check
-from proofs_checks.trial import Counterexample, Outcome, Result, Trial
+from proofs_checks.trial import Counterexample, Extreme, Outcome, Result, Trial
 
 WORST_FIRST: tuple[Outcome, ...] = ("refutes", "failed", "open", "supports")
 
@@ -95,6 +95,13 @@ def test_examples_add_up_and_the_largest_ratio_stays(results: list[Result]) -> N
 def test_the_order_of_shards_does_not_matter(results: list[Result], random: Any) -> None:
     shuffled: Sequence[Result] = random.sample(results, len(results))
     assert merged(*shuffled) == merged(*results)
+
+
+def test_the_instance_of_the_largest_ratio_stays() -> None:
+    small, large = (Extreme(ratio, {"X": [[ratio]]}, "1", False) for ratio in (0.25, 0.5))
+    shards = [Result("supports", 100, 0, e.ratio, extreme=e) for e in (small, large, small)]
+    assert merged(*shards).extreme == large
+    assert merged(Result("supports")).extreme is None
 
 
 def test_the_reason_is_that_of_the_worst_shard() -> None:

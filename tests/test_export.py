@@ -29,6 +29,7 @@ PLANTED = (
     "trouble/true-variant",
     "trouble/contradiction",
     "trouble/dies",
+    "true/C.18",
     "true/F.4",
     "true/proof",
     "deep/answer",
@@ -109,7 +110,7 @@ def test_schema_is_one() -> None:
 
 def test_schema_names_every_key() -> None:
     described = list(objects(SCHEMA))
-    assert len(described) == 7
+    assert len(described) == 8
     for schema in described:
         assert schema["additionalProperties"] is False
         assert set(schema.get("required", ())) == set(schema.get("properties", ()))
@@ -141,7 +142,7 @@ def test_output_fits_the_schema(name: str, tmp_path: Path, request: pytest.Fixtu
 
 
 def test_sample_has_every_sort_of_object(sample: Any) -> None:
-    assert len(one_of_each(sample)) == 6
+    assert len(one_of_each(sample)) == 7
     assert {e["outcome"] for s in sample["statements"] for e in evidence(s)} == {"supports", "refutes", "failed"}
 
 
@@ -189,6 +190,9 @@ def test_no_value_can_be_of_another_type(sample: Any) -> None:
         ("where", "python", []),
         ("where", "operands", {"X": [["1", 2]]}),
         ("where", "operands", {"X": 1}),
+        ("ratio", "ratio", 1.5),
+        ("ratio", "scale", "0.5"),
+        ("ratio", "operands", {"X": 1}),
         ("fault", "fault", "typo"),
     ],
 )

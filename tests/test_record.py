@@ -28,7 +28,7 @@ def numbered(*sections: str) -> list[str]:
 PAPER = [*numbered(*"1345"), "Alg 1", "Alg 2", *numbered(*"BCDEFGHIJK"), *(f"claim {k}" for k in range(1, 9))]
 IDS = [s.id for s in RECORD]
 BY_ID = {s.id: s for s in RECORD}
-OF_THE_PAPER = [s for s in RECORD if s.kind != "finding"]
+OF_THE_PAPER = [s for s in RECORD if not s.own]
 
 
 def all_parts() -> Iterator[tuple[str, Part]]:
@@ -63,14 +63,14 @@ def test_every_item_of_the_paper_is_on_record() -> None:
     assert not missing, f"not on record: {missing}"
 
 
-def test_all_else_is_a_step_of_an_item_or_a_finding_of_ours() -> None:
+def test_all_else_is_a_step_of_an_item_or_ours() -> None:
     others = [s for s in RECORD if s.id not in PAPER]
     strange = [s.id for s in others if not (s.id.startswith("own/") or s.id.partition("/")[0] in PAPER)]
     assert not strange, f"neither an item of the paper, nor a step of one, nor ours: {strange}"
 
 
-def test_findings_are_ours_and_ours_are_findings() -> None:
-    wrong = [s.id for s in RECORD if (s.kind == "finding") != s.id.startswith("own/")]
+def test_findings_and_bounds_are_ours_and_nothing_else_is() -> None:
+    wrong = [s.id for s in RECORD if s.own != s.id.startswith("own/")]
     assert not wrong, f"kind and id disagree: {wrong}"
 
 
@@ -168,9 +168,14 @@ def test_no_proof_rests_on_itself() -> None:
     assert not left, f"these rest on each other: {sorted(left)}"
 
 
+def test_what_the_paper_proves_rests_on_nothing_of_ours() -> None:
+    wrong = [(s.id, used) for s in RECORD if not s.own for used in s.uses if BY_ID[used].own]
+    assert not wrong, f"bounds and findings of ours in the paper's chains: {wrong}"
+
+
 def test_a_step_is_used_or_named_by_its_statement() -> None:
     """A slip that the proof does not go through is only named; whatever else is on record as a step is used."""
-    steps = [s for s in RECORD if "/" in s.id and s.kind != "finding"]
+    steps = [s for s in RECORD if "/" in s.id and not s.own]
     apart = [
         s.id
         for s in steps

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proofs_checks.store import Store
-from proofs_checks.trial import Counterexample, Outcome, Result
+from proofs_checks.trial import Counterexample, Extreme, Outcome, Result
 
 KEY = "0123456789abcdef01234567"
 FULL = Result(
@@ -25,6 +25,7 @@ FULL = Result(
     reason="off by 30 %",
     counterexample=Counterexample({"X": [[1, -2.5]]}, "entry (1, 1)", "1", "2", "balls", "the smallest", ("1", "2")),
     details=(("scale", "f means"), ("1/d", "fᵀ")),
+    extreme=Extreme(1.5, {"X": [[1, -2.5]]}, "-1/2", True),
 )
 
 numbers = st.integers() | st.floats(allow_nan=False)
@@ -33,12 +34,18 @@ counterexamples = st.builds(
     operands=st.dictionaries(st.text(), st.recursive(numbers, st.lists)),
     python=st.lists(st.text()).map(tuple),
 )
+extremes = st.builds(
+    Extreme,
+    ratio=st.floats(allow_nan=False),
+    operands=st.dictionaries(st.text(), st.recursive(numbers, st.lists)),
+)
 results = st.builds(
     Result,
     outcome=st.sampled_from(get_args(Outcome)),
     worst=st.none() | st.floats(allow_nan=False),
     counterexample=st.none() | counterexamples,
     details=st.lists(st.lists(st.text()).map(tuple)).map(tuple),
+    extreme=st.none() | extremes,
 )
 
 

@@ -280,6 +280,7 @@ def test_what_no_reading_saves() -> None:
 def test_results_survive_json() -> None:
     for result in (
         Result("supports", 3, 1, 0.5),
+        softmax_attention.LARGEST_VALUE.run(attn.value_bound, 0),
         gradient_trial("W_V").explain(weight_gradient.W_V_sign),
         ReadingsTrial().run(printed_group, 0),
     ):
@@ -381,3 +382,13 @@ def test_both_sides_can_be_reproduced() -> None:
     exec("\n".join(found.python), {"print": lambda *sides, sep: printed.extend(sides)})
     claimed, true = printed
     assert any(not c.overlaps(t) for c, t in zip(claimed.flat, true.flat, strict=True))
+
+
+def test_the_instance_that_came_nearest_is_kept() -> None:
+    trial = softmax_attention.LARGEST_VALUE
+    result = trial.run(attn.value_bound, 0)
+    assert result.extreme is not None
+    assert result.extreme.ratio == result.worst
+    again = Symbols.of(*np.shape(result.extreme.operands["X"]), **result.extreme.operands)
+    assert trial.ratio(attn.value_bound, again.instance) == result.worst
+    assert gradient_trial("W_V").run(weights.gradient_W_V, 0).extreme is None
