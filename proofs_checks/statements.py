@@ -1,7 +1,9 @@
-"""The record: every statement of the paper, in the paper's order, and after them altgrad's own findings."""
+"""The record: every statement of the paper, in the paper's order, and after them altgrad's own findings and bounds."""
 
 from proofs_checks import (
+    certificate,
     claims,
+    error_bounds,
     fast_gradient,
     input_gradient,
     loss,
@@ -40,6 +42,8 @@ RECORD: tuple[Statement, ...] = tuple(
             *loss.STATEMENTS,
             *claims.STATEMENTS,
             *readings.STATEMENTS,
+            *certificate.STATEMENTS,
+            *error_bounds.STATEMENTS,
         ),
         key=_place,
     )

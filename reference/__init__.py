@@ -6,14 +6,24 @@ Refused input raises `AltgradError`.
 """
 
 from reference import qkv
-from reference.chain_rule import Gradient, attention, attention_gradient
+from reference.chain_rule import (
+    Gradient,
+    attention,
+    attention_gradient,
+    fast_attention,
+    fast_attention_gradient,
+)
 from reference.errors import AltgradError
+from reference.fast_qkv import Approximation
 from reference.loss import CrossEntropyLoss, LinearLoss, SquaredLoss
+from reference.polynomial import ExpPolynomial, exp_polynomial
 from reference.transformer import Layer, ModelGradient, transformer_gradient, transformer_output
 
 __all__ = [
     "AltgradError",
+    "Approximation",
     "CrossEntropyLoss",
+    "ExpPolynomial",
     "Gradient",
     "Layer",
     "LinearLoss",
@@ -21,6 +31,9 @@ __all__ = [
     "SquaredLoss",
     "attention",
     "attention_gradient",
+    "exp_polynomial",
+    "fast_attention",
+    "fast_attention_gradient",
     "qkv",
     "transformer_gradient",
     "transformer_output",

@@ -12,7 +12,8 @@ so for L = ⟨G, Attn(X)⟩ the gradient on X has three terms. Differentiating t
 
     dX = dQ\, W^\top + dK + dV\, W_V^\top, \qquad dW = X^\top dQ, \qquad dW_V = X^\top dV
 
-with dQ, dK, dV from `qkv`, where all work on n × n numbers is done.
+with dQ, dK, dV from `qkv`, where all work on n × n numbers is done. The fast versions take the same products a block
+of rows at a time: Q, V, dQ and dV never exist as a whole.
 
 | symbol | shape | meaning |
 |---|---|---|
@@ -30,13 +31,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reference.certificate import Head, gamma, unit
+from reference.fast_qkv import Approximation, Fast, Method, QuerySide, approximation, prepare
+from reference.masked_product import RunningSum, blocks
+from reference.polynomial import ExpPolynomial
 from reference.qkv import Wording, backward, forward
 from reference.shapes import shapes
 
 if TYPE_CHECKING:
     from reference.shapes import FloatArray
 
-__all__ = ["Gradient", "attention", "attention_gradient"]
+__all__ = ["Gradient", "attention", "attention_gradient", "fast_attention", "fast_attention_gradient"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,6 +125,136 @@ def attention_gradient(
         W=words.finite("the gradient on W", X.T @ d.Q),  # (d, d)
         W_V=words.finite("the gradient on W_V", X.T @ d.V),  # (d, d)
     )
+
+
+@shapes(X="n d", W="d d", W_V="d d")
+@np.errstate(all="ignore")
+def fast_attention(
+    X: FloatArray,
+    W: FloatArray,
+    W_V: FloatArray,
+    *,
+    rtol: float | None = None,
+    polynomial: ExpPolynomial | None = None,
+    scale: float | None = None,
+    causal: bool = False,
+) -> Approximation:
+    r"""Attention of a sequence in time linear in n at a fixed rank, with a bound on its error (C.13, C.14, I.6).
+
+    .. math:: \tilde f X W_V, \qquad
+        \tilde f_{ij} = \frac{M_{ij} P(S_{ij})}{\sum_l M_{il} P(S_{il})}, \quad S = \tau\, X W X^\top
+
+    `value` and `bound` are (n, d). `scale` and `causal` as in `attention`; `rtol`, `polynomial`, cost and errors as in
+    `qkv.fast_attention`.
+
+    >>> X = np.random.default_rng(0).normal(size=(2000, 2))
+    >>> fast = fast_attention(X, np.eye(2) / 8, np.eye(2), rtol=1e-3)
+    >>> bool((np.abs(fast.value - attention(X, np.eye(2) / 8, np.eye(2))) <= fast.bound).all())
+    True
+    """
+    words = _words("fast_attention")
+    head = _head(X, W, W_V, None, _paper_scale(scale, X), causal)
+    fast, chosen = prepare([head], rtol, polynomial, "differentiate", words)
+    output, bound = np.empty_like(X), np.empty_like(X)  # (n, d) both
+    for rows, value, error in fast[0].output():
+        output[rows], bound[rows] = value, error
+    words.finite("the output", output)
+    return approximation(output, bound, fast, chosen)
+
+
+@shapes(X="n d", W="d d", W_V="d d", G="n d")
+@np.errstate(all="ignore")
+def fast_attention_gradient(
+    X: FloatArray,
+    W: FloatArray,
+    W_V: FloatArray,
+    G: FloatArray,
+    *,
+    rtol: float | None = None,
+    polynomial: ExpPolynomial | None = None,
+    scale: float | None = None,
+    causal: bool = False,
+    method: Method = "paper",
+) -> Approximation:
+    r"""Gradient of L = ⟨G, Attn(X)⟩ in time linear in n at a fixed rank, with bounds (E.11, F.5, G.4, I.7, I.8).
+
+    .. math::
+
+        \frac{dL}{dX} \approx \tau(\tilde p X W^\top + \tilde p^\top X W) + \tilde f^\top G W_V^\top, \qquad
+        \frac{dL}{dW} \approx \tau X^\top \tilde p X, \qquad
+        \frac{dL}{dW_V} \approx X^\top \tilde f^\top G
+
+    the repaired forms of the paper's closed forms, with exp replaced by a polynomial. `value` and `bound` are
+    `Gradient`s: |value − exact| ≤ bound entry by entry, rounding included. `method` as in `qkv.fast_attention_vjp`,
+    `scale` and `causal` as in `attention`, `rtol` and `polynomial`, costs and errors as in `qkv.fast_attention_vjp`.
+
+    >>> X, G = np.random.default_rng(0).normal(size=(2, 2000, 2))
+    >>> fast = fast_attention_gradient(X, np.eye(2) / 8, np.eye(2), G, rtol=1e-3, method="antiderivative")
+    >>> exact = attention_gradient(X, np.eye(2) / 8, np.eye(2), G)
+    >>> bool((np.abs(fast.value.X - exact.X) <= fast.bound.X).all())
+    True
+    """
+    words = _words("fast_attention_gradient")
+    head = _head(X, W, W_V, G, _paper_scale(scale, X), causal)
+    fast, chosen = prepare([head], rtol, polynomial, method, words)
+    value, bound = _collect(fast[0], X, W, W_V)
+    for operand in ("X", "W", "W_V"):
+        words.finite(f"the gradient on {operand}", getattr(value, operand))
+    return approximation(value, bound, fast, chosen)
+
+
+def _head(X: FloatArray, W: FloatArray, W_V: FloatArray, G: FloatArray | None, scale: float, causal: bool) -> Head:
+    """Attention of a sequence as one head, with what rounding does to X W and X W_V."""
+    (n, d), lost = X.shape, _lost(X)
+    V_errors = ((np.abs(X[rows]) @ np.abs(W_V)).max(axis=0) for rows in blocks(n))
+    return Head(
+        n, n, d, d, X.dtype, scale, causal,
+        Q=lambda rows: X[rows] @ W,
+        K=lambda rows: X[rows],
+        V=lambda rows: X[rows] @ W_V,
+        dO=None if G is None else G.__getitem__,
+        Q_error=lambda rows: lost * (np.abs(X[rows]) @ np.abs(W)) + float(np.finfo(X.dtype).tiny) * d,
+        V_error=lost * np.max(list(V_errors), axis=0) + float(np.finfo(X.dtype).tiny) * d,
+    )  # fmt: skip
+
+
+def _lost(X: FloatArray) -> float:
+    """A bound on the relative rounding error of products with d × d matrices, and of two sums after them."""
+    return 2 * gamma(X.shape[1] + 4, unit(X.dtype))
+
+
+def _collect(fast: Fast, X: FloatArray, W: FloatArray, W_V: FloatArray) -> tuple[Gradient, Gradient]:
+    """The gradients on X, W, W_V and their bounds from the blocks of dQ, dK and dV."""
+    d, lost = X.shape[1], _lost(X)
+    dX, dX_bound = np.empty_like(X), np.empty_like(X)  # (n, d) both
+    dW, dW_V, dW_bound, dW_V_bound = (RunningSum(d, d) for _ in range(4))
+    summed = lost + 2 * gamma(fast.step + 4 + len(X) / fast.step * 2.0**-53 / unit(X.dtype), unit(X.dtype))
+    for block in fast.gradient():
+        rows, x, size = block.rows, X[block.rows], np.abs(X[block.rows])
+        if isinstance(block, QuerySide):
+            dX[rows] = block.dQ @ W.T  # (b, d)
+            dX_bound[rows] = (block.dQ_bound + lost * np.abs(block.dQ)) @ np.abs(W).T  # (b, d)
+            dW.add(x, block.dQ)
+            dW_bound.add(size, block.dQ_bound + summed * np.abs(block.dQ))
+        else:
+            dX[rows] += block.dK + block.dV @ W_V.T  # (b, d)
+            through_V = (block.dV_bound + lost * np.abs(block.dV)) @ np.abs(W_V).T  # (b, d)
+            dX_bound[rows] += block.dK_bound + through_V + lost * (np.abs(block.dK) + np.abs(dX[rows]))
+            dW_V.add(x, block.dV)
+            dW_V_bound.add(size, block.dV_bound + summed * np.abs(block.dV))
+    value = Gradient(X=dX, W=dW.total.astype(X.dtype), W_V=dW_V.total.astype(X.dtype))
+    spare = 1 + 2 * summed + 8 * unit(X.dtype)  # for the rounding of the bounds themselves
+    sizes = 2 + np.abs(W).max() + np.abs(W_V).max()
+    tiny = float(np.finfo(X.dtype).tiny) * len(X) * d * sizes * (1 + max(X.max(), -X.min()))  # underflow
+    for rows in blocks(len(X)):
+        dX_bound[rows] = _finite_or_infinite(dX_bound[rows] * spare + tiny)  # (b, d)
+    bounds = (_finite_or_infinite(b.total * spare + tiny).astype(X.dtype) for b in (dW_bound, dW_V_bound))
+    return value, Gradient(X=dX_bound, W=next(bounds), W_V=next(bounds))
+
+
+def _finite_or_infinite(bound: FloatArray) -> FloatArray:
+    """No bound is an infinite one: infinity times zero is not a number."""
+    return np.where(np.isnan(bound), np.inf, bound)
 
 
 def _words(function: str) -> Wording:

@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from reference.chain_rule import Gradient
 from reference.qkv import QKVGradient
+from reference.softmax_attention import Array
 
 Floats = NDArray[np.float64]
 
@@ -196,3 +197,709 @@ def _bound(error: Floats) -> Floats:
 def _gamma(k: int, u: float) -> float:
     """The usual γ_k = k u/(1 − k u) (Higham 2002, section 3.1); infinite where the bound does not exist."""
     return k * u / (1 - k * u) if k * u < 1 else np.inf
+
+
+# ------------------------------------------------------- what approximate factors of f and q cost (C.13 to C.16)
+
+
+def C_13_bound(kappa: Any) -> Any:
+    r"""Largest error of f with a polynomial P in place of exp, κ = max P(x)e⁻ˣ / min P(x)e⁻ˣ over all scores x (C.13).
+
+    .. math:: \|\tilde f - f\|_\infty \le \tanh\bigl(\tfrac14 \ln \kappa\bigr)
+              = \frac{\sqrt\kappa - 1}{\sqrt\kappa + 1} \le \frac{\kappa - 1}{4}
+
+    One key against all others has the odds f/(1 − f); P changes them by a factor of at most κ, and the derivative of
+    x ↦ 1/(1 + e⁻ˣ) between x − ½ ln κ and x + ½ ln κ adds up to the most around x = 0.
+
+    >>> float(C_13_bound(9.0))
+    0.5
+    """
+    root = np.sqrt(kappa)
+    return (root - 1) / (root + 1)
+
+
+def C_14_bound(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], h: NDArray[Any]) -> Any:
+    r"""Error of s from that of f (C.14).
+
+    .. math:: \|U_1 V_1^\top h(X) - s(X)\|_\infty \le n \|U_1 V_1^\top - f(X)\|_\infty \|h(X)\|_\infty
+
+    Shapes: U1, V1 (n, k1), f (n, n), h (n, d) -> number.
+    """
+    return len(f) * _distance(U1, V1, f) * _largest(h)
+
+
+def C_15_bound(
+    U1: NDArray[Any], V1: NDArray[Any], U2: NDArray[Any], V2: NDArray[Any], f: NDArray[Any], q: NDArray[Any]
+) -> Any:
+    r"""Error of p1 = f ⊙ q from those of f and q (C.15), with f̃ = U1 V1ᵀ and q̃ = U2 V2ᵀ.
+
+    .. math:: \|\tilde f \odot \tilde q - p_1\|_\infty
+              \le \|\tilde f - f\|_\infty \|\tilde q\|_\infty + \|f\|_\infty \|\tilde q - q\|_\infty
+
+    Shapes: U1, V1 (n, k1), U2, V2 (n, k2), f, q (n, n) -> number.
+    """
+    q_tilde = U2 @ V2.T  # (n, n)
+    return _distance(U1, V1, f) * _largest(q_tilde) + _largest(f) * _largest(q_tilde - q)
+
+
+def C_15_bound_exact_q(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], q: NDArray[Any]) -> Any:
+    r"""Error of p1 where U2 V2ᵀ = q exactly (C.15 with U2 = G_i, V2 = h).
+
+    .. math:: \|\tilde f \odot q - p_1\|_\infty \le \|\tilde f - f\|_\infty \|q\|_\infty
+
+    Shapes: U1, V1 (n, k1), f, q (n, n) -> number.
+    """
+    return _distance(U1, V1, f) * _largest(q)
+
+
+def C_16_bound(
+    U1: NDArray[Any], V1: NDArray[Any], U2: NDArray[Any], V2: NDArray[Any], f: NDArray[Any], q: NDArray[Any]
+) -> Any:
+    r"""Error of p2 = diag(p1 1_n) f from those of f and q (C.16), with f̃ = U1 V1ᵀ and q̃ = U2 V2ᵀ.
+
+    .. math:: \|\tilde p_2 - p_2\|_\infty \le \bigl( n \|\tilde f - f\|_\infty \|\tilde q\|_\infty
+              + \|\tilde q - q\|_\infty \bigr) \|\tilde f\|_\infty + \|q\|_\infty \|\tilde f - f\|_\infty
+
+    Row sums of f̃ ⊙ q̃ − f ⊙ q are those of (f̃ − f) ⊙ q̃ and of f ⊙ (q̃ − q), and the rows of f are weights.
+
+    Shapes: U1, V1 (n, k1), U2, V2 (n, k2), f, q (n, n) -> number.
+    """
+    f_tilde, q_tilde = U1 @ V1.T, U2 @ V2.T  # (n, n)
+    of_f = _largest(f_tilde - f)
+    of_sums = len(f) * of_f * _largest(q_tilde) + _largest(q_tilde - q)
+    return of_sums * _largest(f_tilde) + _largest(q) * of_f
+
+
+def C_16_bound_exact_q(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], q: NDArray[Any]) -> Any:
+    r"""Error of p2 where U2 V2ᵀ = q exactly (C.16 with U2 = G_i, V2 = h).
+
+    .. math:: \|\tilde p_2 - p_2\|_\infty
+              \le \|\tilde f - f\|_\infty \|q\|_\infty \bigl( n \|\tilde f\|_\infty + 1 \bigr)
+
+    Shapes: U1, V1 (n, k1), f, q (n, n) -> number.
+    """
+    f_tilde = U1 @ V1.T  # (n, n)
+    return _largest(f_tilde - f) * _largest(q) * (len(f) * _largest(f_tilde) + 1)
+
+
+# --------------------------------------------- what an error of f̃ = U1 V1ᵀ does to the gradients (E, F.5, G.4)
+
+
+def E_2_bound(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], K: NDArray[Any]) -> Any:
+    r"""Error of the factors of z6 (E.2).
+
+    .. math:: \|U_6 V_6^\top - z_6(X)\|_\infty \le n \|U_1 V_1^\top - f(X)\|_\infty \|\mathrm{diag}(K)\|_\infty
+
+    Shapes: U1, V1 (n, k1), f (n, n), K (n,) -> number.
+    """
+    return len(f) * _distance(U1, V1, f) * _largest(K)
+
+
+def E_2_bound_with_K(
+    U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], K: NDArray[Any], h: NDArray[Any], G: NDArray[Any]
+) -> Any:
+    r"""The same, and the error of the factors of z2 (E.7), if K too is made from U1 and V1 (E.2, E.7, repaired).
+
+    With ε the distance of U1 V1ᵀ from f, the inner products are off by at most n d ε ‖h‖ ‖G‖, and f by ε:
+
+    .. math:: \|U_6 V_6^\top - z_6(X)\|_\infty
+              \le \epsilon \|K\|_\infty + (1 + \epsilon)\, n d\, \epsilon \|h(X)\|_\infty \|G_i\|_\infty
+
+    Shapes: U1, V1 (n, k1), f (n, n), K (n,), h (n, d), G (n, d) -> number.
+    """
+    epsilon = _distance(U1, V1, f)
+    return epsilon * _largest(K) + (1 + epsilon) * h.size * epsilon * _largest(h) * _largest(G)
+
+
+def E_3_bound(U6: NDArray[Any], V6: NDArray[Any], z6: NDArray[Any], X: NDArray[Any], W: NDArray[Any]) -> Any:
+    r"""Error of the term D6 (E.3).
+
+    .. math:: \|\tilde z_6 X W^\top - z_6 X W^\top\|_\infty
+              \le d \cdot n \|U_6 V_6^\top - z_6\|_\infty \|X\|_\infty \|W\|_\infty
+
+    Shapes: U6, V6 (n, k6), z6 (n, n), X (n, d), W (d, d) -> number.
+    """
+    return X.size * _distance(U6, V6, z6) * _largest(X) * _largest(W)
+
+
+def E_4_bound(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], h: NDArray[Any], G: NDArray[Any]) -> Any:
+    r"""Error of the factors of z7 (E.4).
+
+    .. math:: \|U_7 V_7^\top - z_7(X)\|_\infty \le d \|h(X)\|_\infty \|G_i\|_\infty \|U_1 V_1^\top - f(X)\|_\infty
+
+    Shapes: U1, V1 (n, k1), f (n, n), h (n, d), G (n, d) -> number.
+    """
+    return h.shape[1] * _largest(h) * _largest(G) * _distance(U1, V1, f)
+
+
+def E_5_bound(U7: NDArray[Any], V7: NDArray[Any], z7: NDArray[Any], X: NDArray[Any], W: NDArray[Any]) -> Any:
+    r"""Error of the term D7 (E.5).
+
+    .. math:: \|\tilde z_7 X W^\top - z_7 X W^\top\|_\infty
+              \le d \cdot n \|U_7 V_7^\top - z_7\|_\infty \|X\|_\infty \|W\|_\infty
+
+    Shapes: U7, V7 (n, k7), z7 (n, n), X (n, d), W (d, d) -> number.
+    """
+    return X.size * _distance(U7, V7, z7) * _largest(X) * _largest(W)
+
+
+def E_6_bound(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], G: NDArray[Any], W_V: NDArray[Any]) -> Any:
+    r"""Error of the term D8 (E.6).
+
+    .. math:: \|\tilde f G_i W_V^\top - f G_i W_V^\top\|_\infty
+              \le d \cdot n \|U_1 V_1^\top - f\|_\infty \|G_i\|_\infty \|W_V\|_\infty
+
+    Shapes: U1, V1 (n, k1), f (n, n), G (n, d), W_V (d, d) -> number.
+    """
+    return G.size * _distance(U1, V1, f) * _largest(G) * _largest(W_V)
+
+
+def E_7_bound(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], K: NDArray[Any]) -> Any:
+    r"""Error of the factors of z2 (E.7).
+
+    .. math:: \|U_9 V_9^\top - z_2(X)\|_\infty \le n \|U_1 V_1^\top - f(X)\|_\infty \|\mathrm{diag}(K)\|_\infty
+
+    Shapes: U1, V1 (n, k1), f (n, n), K (n,) -> number.
+    """
+    return len(f) * _distance(U1, V1, f) * _largest(K)
+
+
+def E_8_bound(U9: NDArray[Any], V9: NDArray[Any], z2: NDArray[Any], X: NDArray[Any], W: NDArray[Any]) -> Any:
+    r"""Error of the term D2 (E.8).
+
+    .. math:: \|\tilde z_2 X W - z_2 X W\|_\infty
+              \le d \cdot n \|U_9 V_9^\top - z_2\|_\infty \|X\|_\infty \|W\|_\infty
+
+    Shapes: U9, V9 (n, k9), z2 (n, n), X (n, d), W (d, d) -> number.
+    """
+    return X.size * _distance(U9, V9, z2) * _largest(X) * _largest(W)
+
+
+def E_9_bound(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], h: NDArray[Any], G: NDArray[Any]) -> Any:
+    r"""Error of the factors of z4 (E.9).
+
+    .. math:: \|U_{10} V_{10}^\top - z_4(X)\|_\infty
+              \le d \|U_1 V_1^\top - f(X)\|_\infty \|h(X)\|_\infty \|G_i\|_\infty
+
+    Shapes: U1, V1 (n, k1), f (n, n), h (n, d), G (n, d) -> number.
+    """
+    return h.shape[1] * _distance(U1, V1, f) * _largest(h) * _largest(G)
+
+
+def E_9_step_4(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], h: NDArray[Any], G: NDArray[Any]) -> Any:
+    r"""The norm of an entrywise product: printed as an equality, true as an upper bound (E.9, proof, 4th step).
+
+    .. math:: \|U_1 V_1^\top - f(X)\|_\infty \|G_i h(X)^\top\|_\infty
+
+    Shapes: U1, V1 (n, k1), f (n, n), h (n, d), G (n, d) -> number.
+    """
+    return _distance(U1, V1, f) * _largest(G @ h.T)
+
+
+def E_10_bound(U10: NDArray[Any], V10: NDArray[Any], z4: NDArray[Any], X: NDArray[Any], W: NDArray[Any]) -> Any:
+    r"""Error of the term D4 (E.10).
+
+    .. math:: \|\tilde z_4 X W - z_4 X W\|_\infty
+              \le d \cdot n \|U_{10} V_{10}^\top - z_4\|_\infty \|X\|_\infty \|W\|_\infty
+
+    Shapes: U10, V10 (n, k10), z4 (n, n), X (n, d), W (d, d) -> number.
+    """
+    return X.size * _distance(U10, V10, z4) * _largest(X) * _largest(W)
+
+
+def E_11_bound(D_tilde: NDArray[Any], D: NDArray[Any]) -> Any:
+    r"""Error of the gradient on T: the sum of those of its five terms (E.11).
+
+    .. math:: \sum_{k \in \{2, 4, 6, 7, 8\}} \|\tilde D_k - D_k\|_\infty
+
+    Shapes: D_tilde, D (5, n, d) -> number.
+    """
+    return sum(_largest(approximate - term) for approximate, term in zip(D_tilde, D, strict=True))
+
+
+def F_5_bound(
+    U3: NDArray[Any],
+    V3: NDArray[Any],
+    U4: NDArray[Any],
+    V4: NDArray[Any],
+    p1: NDArray[Any],
+    p2: NDArray[Any],
+    X: NDArray[Any],
+) -> Any:
+    r"""Error of the gradient on W (F.5).
+
+    .. math:: \|X^\top \tilde p X - X^\top p X\|_\infty
+              \le n^2 \|X\|_\infty^2 (\|U_3 V_3^\top - p_1\|_\infty + \|U_4 V_4^\top - p_2\|_\infty)
+
+    Shapes: U3, V3 (n, k3), U4, V4 (n, k4), p1, p2 (n, n), X (n, d) -> number.
+    """
+    return len(X) ** 2 * _largest(X) ** 2 * (_distance(U3, V3, p1) + _distance(U4, V4, p2))
+
+
+def F_5_last_step_1_printed(
+    U3: NDArray[Any],
+    V3: NDArray[Any],
+    U4: NDArray[Any],
+    V4: NDArray[Any],
+    p1: NDArray[Any],
+    p2: NDArray[Any],
+    X: NDArray[Any],
+) -> Any:
+    r"""Error of the gradient on W as one of two parts, as printed (F.5, proof, chain after Eq. (19), 1st step).
+
+    .. math:: \|X^\top \tilde p_1 X - X^\top p_1 X + X^\top \tilde p_2 X - X^\top p_2 X\|_\infty
+
+    Shapes: U3, V3 (n, k3), U4, V4 (n, k4), p1, p2 (n, n), X (n, d) -> number.
+    """
+    return _largest(X.T @ (U3 @ V3.T) @ X - X.T @ p1 @ X + X.T @ (U4 @ V4.T) @ X - X.T @ p2 @ X)
+
+
+def F_5_last_step_1(
+    U3: NDArray[Any],
+    V3: NDArray[Any],
+    U4: NDArray[Any],
+    V4: NDArray[Any],
+    p1: NDArray[Any],
+    p2: NDArray[Any],
+    X: NDArray[Any],
+) -> Any:
+    r"""The same (repaired): p = p1 − p2, so the second part is taken off.
+
+    .. math:: \|X^\top \tilde p_1 X - X^\top p_1 X - (X^\top \tilde p_2 X - X^\top p_2 X)\|_\infty
+
+    Shapes: U3, V3 (n, k3), U4, V4 (n, k4), p1, p2 (n, n), X (n, d) -> number.
+    """
+    return _largest(X.T @ (U3 @ V3.T) @ X - X.T @ p1 @ X - (X.T @ (U4 @ V4.T) @ X - X.T @ p2 @ X))
+
+
+def G_4_bound(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], X: NDArray[Any], G: NDArray[Any]) -> Any:
+    r"""Error of the gradient on W_V (G.4).
+
+    .. math:: \|X^\top \tilde f G_i - X^\top f G_i\|_\infty
+              \le n^2 \|X\|_\infty \|U_1 V_1^\top - f\|_\infty \|G_i\|_\infty
+
+    Shapes: U1, V1 (n, k1), f (n, n), X (n, d), G (n, d) -> number.
+    """
+    return len(X) ** 2 * _largest(X) * _distance(U1, V1, f) * _largest(G)
+
+
+# --------------------- the same for entries of at most 2^b and ‖U1 V1ᵀ − f‖∞ = ε: what poly(n) stands for
+
+
+def K_bits(d: int, bits: int) -> int:
+    r"""Largest of the inner products K (E.2, proof, 4th step): each is d products of an entry of G and one of s.
+
+    .. math:: \|K\|_\infty \le d \|G\|_\infty \|s\|_\infty \le d^2 \cdot 8^b
+
+    >>> K_bits(2, 1)
+    32
+    """
+    return d**2 * 8**bits
+
+
+def z_bits(d: int, bits: int, epsilon: Any) -> Any:
+    r"""Error of the factors of z6, z7, z2 and z4, K exact (E.2, E.4, E.7, E.9).
+
+    .. math:: \|\tilde z_k - z_k\|_\infty \le d^2\, 8^b\, \epsilon
+
+    >>> z_bits(2, 1, 0.5)
+    16.0
+    """
+    return d**2 * 8**bits * epsilon
+
+
+def D_bits(n: int, d: int, bits: int, epsilon: Any) -> Any:
+    r"""Error of the terms D6, D7, D2 and D4, K exact (E.3, E.5, E.8, E.10).
+
+    .. math:: \|\tilde D_k - D_k\|_\infty \le n\, d^3\, 32^b\, \epsilon
+
+    >>> D_bits(3, 2, 1, 0.5)
+    384.0
+    """
+    return n * d**3 * 32**bits * epsilon
+
+
+def D8_bits(n: int, d: int, bits: int, epsilon: Any) -> Any:
+    r"""Error of the term D8 (E.6).
+
+    .. math:: \|\tilde D_8 - D_8\|_\infty \le n\, d\, 4^b\, \epsilon
+
+    >>> D8_bits(3, 2, 1, 0.5)
+    12.0
+    """
+    return n * d * 4**bits * epsilon
+
+
+def g_t_bits(n: int, d: int, bits: int, epsilon: Any) -> Any:
+    r"""Error of the gradient on T with K made from the same factors, the scale of the scores at most 1 (E.11).
+
+    That of D8, and twice those of a term with z7 and of one with z6:
+
+    .. math:: \|g_t - dL/dT_{i-1}\|_\infty
+              \le n\, d\, 4^b\, \epsilon + 2 n\, d^3\, 32^b\, \epsilon (2 + n (1 + \epsilon))
+
+    >>> g_t_bits(1, 1, 0, 0.5)
+    4.0
+    """
+    return D8_bits(n, d, bits, epsilon) + 2 * D_bits(n, d, bits, epsilon) * (2 + n * (1 + epsilon))
+
+
+def g_w_bits(n: int, d: int, bits: int, epsilon: Any) -> Any:
+    r"""Error of the gradient on W, p̃1 = f̃ ⊙ q, p̃2 = diag(p̃1 1) f̃, the scale of the scores at most 1 (F.5).
+
+    .. math:: \|g_w - dL/dW\|_\infty \le n^2\, d^2\, 32^b\, \epsilon (2 + n (1 + \epsilon))
+
+    >>> g_w_bits(1, 1, 0, 0.5)
+    1.75
+    """
+    return n**2 * d**2 * 32**bits * epsilon * (2 + n * (1 + epsilon))
+
+
+def g_v_bits(n: int, bits: int, epsilon: Any) -> Any:
+    r"""Error of the gradient on W_V (G.4).
+
+    .. math:: \|g_v - dL/dW_V\|_\infty \le n^2\, 4^b\, \epsilon
+
+    >>> g_v_bits(3, 1, 0.5)
+    18.0
+    """
+    return n**2 * 4**bits * epsilon
+
+
+# ----------------------------------------------------------------- sharper: factors that can be left out
+
+
+def z_bound_sharp(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], K: NDArray[Any]) -> Any:
+    r"""Error of the factors of z6 and z2 (E.2, E.7) without the factor n: a diagonal matrix adds nothing up.
+
+    .. math:: \|\tilde f\, \mathrm{diag}(K) - f\, \mathrm{diag}(K)\|_\infty \le \|\tilde f - f\|_\infty \|K\|_\infty
+
+    Shapes: U1, V1 (n, k1), f (n, n), K (n,) -> number.
+    """
+    return _distance(U1, V1, f) * _largest(K)
+
+
+def D8_bound_sharp(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], G: NDArray[Any], W_V: NDArray[Any]) -> Any:
+    r"""Error of a term (E.6; with other names E.3, E.5, E.8, E.10): a sum over a column for n d largest entries.
+
+    .. math:: \|(\tilde f - f) G W_V^\top\|_\infty
+              \le \|\tilde f - f\|_\infty \max_c \sum_j |(G W_V^\top)_{jc}|
+
+    Shapes: U1, V1 (n, k1), f (n, n), G (n, d), W_V (d, d) -> number.
+    """
+    return _distance(U1, V1, f) * _largest(np.abs(G @ W_V.T).sum(axis=0))
+
+
+def g_w_bound_sharp(
+    U3: NDArray[Any],
+    V3: NDArray[Any],
+    U4: NDArray[Any],
+    V4: NDArray[Any],
+    p1: NDArray[Any],
+    p2: NDArray[Any],
+    X: NDArray[Any],
+) -> Any:
+    r"""Error of the gradient on W (F.5): sums over columns for n times the largest entry, one difference for two.
+
+    .. math:: \|X^\top (\tilde p - p) X\|_\infty \le \|\tilde p - p\|_\infty \Bigl(\max_a \sum_i |X_{ia}|\Bigr)^2
+
+    Shapes: U3, V3 (n, k3), U4, V4 (n, k4), p1, p2 (n, n), X (n, d) -> number.
+    """
+    return _largest(U3 @ V3.T - U4 @ V4.T - (p1 - p2)) * _largest(np.abs(X).sum(axis=0)) ** 2
+
+
+def g_v_bound_sharp(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], X: NDArray[Any], G: NDArray[Any]) -> Any:
+    r"""Error of the gradient on W_V (G.4): sums over columns for n times the largest entry.
+
+    .. math:: \|X^\top (\tilde f - f)^\top G\|_\infty
+              \le \|\tilde f - f\|_\infty \max_a \sum_j |X_{ja}| \max_c \sum_i |G_{ic}|
+
+    Shapes: U1, V1 (n, k1), f (n, n), X (n, d), G (n, d) -> number.
+    """
+    return _distance(U1, V1, f) * _largest(np.abs(X).sum(axis=0)) * _largest(np.abs(G).sum(axis=0))
+
+
+def _distance(U: NDArray[Any], V: NDArray[Any], exact: NDArray[Any]) -> Any:
+    """‖U Vᵀ − exact‖∞."""
+    return _largest(U @ V.T - exact)
+
+
+def _largest(A: NDArray[Any]) -> Any:
+    """‖A‖∞, the largest entry."""
+    return np.abs(A).max()
+
+
+# ---------------------------------------------------------------------- ours, derived in docs/bounds.md
+#
+# f and f̃ are matrices whose rows are weights, f̃_ij/f_ij = r_ij/R_i with r_ij in [1, κ] and R_i = Σ_j f_ij r_ij, as
+# where exp is replaced by a polynomial P with max P(x)e^{−x} / min P(x)e^{−x} = κ; δ = κ − 1. In each bound f and f̃
+# may change places, since 1/r_ij varies by no more than r_ij does.
+
+
+def weight_error(f: Array, delta: Any) -> Array:
+    r"""Entries of f, in proportion (own/weights).
+
+    .. math:: |\tilde f - f|_{ij} \le \delta f_{ij}
+
+    Shapes: f (n, n) -> (n, n). Cost: O(n²).
+    """
+    return delta * f
+
+
+def weight_error_sharp(f: Array, delta: Any) -> Array:
+    r"""Entries of f (own/weights): nothing moves where one key has all the weight.
+
+    .. math:: |\tilde f - f|_{ij} \le \frac{\delta f_{ij} (1 - f_{ij})}{1 + \delta \min(f_{ij}, 1 - f_{ij})}
+
+    Shapes: f (n, n) -> (n, n). Cost: O(n²).
+
+    >>> weight_error_sharp(np.array([[0.5, 0.5]]), 1.0)  # 2/3 and 1/3 at most
+    array([[0.16666667, 0.16666667]])
+    """
+    return delta * f * (1 - f) / (1 + delta * np.minimum(f, 1 - f))
+
+
+def total_weight_error(delta: Any) -> Any:
+    r"""Weight that moves from some keys of a row to others (own/weights).
+
+    .. math:: \tfrac12 \sum_j |\tilde f - f|_{ij} \le \tanh(\tfrac14 \ln \kappa)
+              = \frac{\sqrt\kappa - 1}{\sqrt\kappa + 1} = \frac{\delta}{(1 + \sqrt{1 + \delta})^2} \le \frac{\delta}{4}
+
+    >>> float(total_weight_error(3.0))  # from (1/3, 2/3) to (2/3, 1/3)
+    0.3333333333333333
+    """
+    return delta / (1 + np.sqrt(1 + delta)) ** 2
+
+
+def pair_error(f: Array, delta: Any) -> Array:
+    r"""Products of two weights of a row (own/weights).
+
+    .. math:: \sum_{l \ne j} |\tilde f_{ij} \tilde f_{il} - f_{ij} f_{il}| \le \delta f_{ij} (1 - f_{ij})
+
+    Shapes: f (n, n) -> (n, n). Cost: O(n²).
+    """
+    return delta * f * (1 - f)
+
+
+def output_error_by_range(h: Array, delta: Any, causal: bool) -> Array:
+    r"""The attention output (own/output), by the range of the values over the keys that the mask allows.
+
+    .. math:: |\tilde s - s|_{ic} \le \tanh(\tfrac14 \ln \kappa)\,
+              \bigl(\max_j h_{jc} - \min_j h_{jc}\bigr)
+
+    Shapes: h (n, d) -> (n, d). Cost: O(n d).
+
+    >>> output_error_by_range(np.array([[0.0], [6.0]]), 3.0, causal=True)
+    array([[0.],
+           [2.]])
+    """
+    low, high = _extremes(h, causal)
+    return total_weight_error(delta) * (high - low)
+
+
+def output_error_by_position(f: Array, h: Array, delta: Any, causal: bool) -> Array:
+    r"""The attention output (own/output): one near the end of the range of the values moves less.
+
+    .. math:: |\tilde s - s|_{ic} \le \frac{\delta\, x\, y}{x + y + \delta \min(x, y)}, \qquad
+              x = s_{ic} - \min_j h_{jc}, \quad y = \max_j h_{jc} - s_{ic}
+
+    and 0 where x = y = 0; j over the keys that the mask allows. Shapes: f (n, n), h (n, d) -> (n, d). Cost: O(n² d).
+    """
+    low, high = _extremes(h, causal)
+    s = f @ h  # (n, d)
+    x, y = s - low, high - s  # (n, d)
+    constant = high == low
+    return np.where(constant, high - low, delta * x * y / np.where(constant, 1, high - low + delta * np.minimum(x, y)))
+
+
+def output_error_by_deviation(h_deviation: Array, delta: Any) -> Array:
+    r"""The attention output (own/output), by the standard deviation of the values under the weights.
+
+    .. math:: |\tilde s - s|_{ic} \le \frac{\delta}{2 \sqrt\kappa}\, \sigma_{ic}, \qquad
+              \sigma_{ic}^2 = \sum_j f_{ij} (h_{jc} - s_{ic})^2
+
+    Shapes: h_deviation (n, d), as `deviation(f, h)` -> (n, d). Cost: O(n d).
+    """
+    return delta / (2 * np.sqrt(1 + delta)) * h_deviation
+
+
+def deviation(f: Array, y: Array) -> Array:
+    r"""Standard deviation of the columns of y with the weights of each row of f.
+
+    .. math:: \sigma_{ia}^2 = \sum_j f_{ij} \Bigl(y_{ja} - \sum_l f_{il} y_{la}\Bigr)^2
+
+    Shapes: f (n, n), y (n, d) -> (n, d). Cost: O(n² d); f (y ⊙ y) − (f y) ⊙ (f y) is as much, but it cancels.
+
+    >>> deviation(np.array([[0.5, 0.5]]), np.array([[1.0], [3.0]]))
+    array([[1.]])
+    """
+    moved = y[None, :, :] - (f @ y)[:, None, :]  # (n, n, d)
+    return np.sqrt((f[:, :, None] * moved * moved).sum(axis=1))  # (n, d)
+
+
+def mean_error_by_range(q: Array, delta: Any, causal: bool) -> Array:
+    r"""The row means K_i = Σ_j f_ij q_ij (own/cotangent), by the range of q_ij over the keys that the mask allows.
+
+    .. math:: |\tilde K - K|_i \le \tanh(\tfrac14 \ln \kappa)\, M_i, \qquad M_i = \max_j q_{ij} - \min_j q_{ij}
+
+    Shapes: q (n, n) -> (n,). Cost: O(n²).
+    """
+    return total_weight_error(delta) * _ranges(q, causal)
+
+
+def mean_error_by_deviation(q_deviation: Array, delta: Any) -> Array:
+    r"""The row means K_i (own/cotangent), by the standard deviation of q_ij under the weights.
+
+    .. math:: |\tilde K - K|_i \le \frac{\delta}{2 \sqrt\kappa}\, \sigma_i, \qquad
+              \sigma_i^2 = \sum_j f_{ij} (q_{ij} - K_i)^2
+
+    Shapes: q_deviation (n,) -> (n,). Cost: O(n).
+    """
+    return delta / (2 * np.sqrt(1 + delta)) * q_deviation
+
+
+def cotangent_error(f: Array, q: Array, delta: Any, causal: bool) -> Array:
+    r"""The cotangent of the scores (own/cotangent).
+
+    .. math:: |\tilde p - p|_{ij} \le F_{ij} = \delta f_{ij} M_i, \qquad M_i = \max_j q_{ij} - \min_j q_{ij}
+
+    Shapes: f (n, n), q (n, n) -> (n, n). Cost: O(n²).
+    """
+    return delta * f * _ranges(q, causal)[:, None]
+
+
+def cotangent_error_sharp(f: Array, q: Array, delta: Any, causal: bool) -> Array:
+    r"""The cotangent of the scores (own/cotangent): as `pair_error`; M_ij ≤ M_i is the largest distance from q_ij.
+
+    .. math:: |\tilde p - p|_{ij} \le \delta f_{ij} (1 - f_{ij}) M_{ij}, \qquad M_{ij} = \max_l |q_{ij} - q_{il}|
+
+    Shapes: f (n, n), q (n, n) -> (n, n). Cost: O(n²).
+    """
+    rows = [q[i, : i + 1 if causal else None] for i in range(len(q))]
+    low = np.stack([row.min() for row in rows])[:, None]  # (n, 1)
+    high = np.stack([row.max() for row in rows])[:, None]  # (n, 1)
+    return delta * f * (1 - f) * np.maximum(q - low, high - q)
+
+
+def cotangent_error_by_deviation(f: Array, q: Array, q_deviation: Array, delta: Any) -> Array:
+    r"""The cotangent of the scores (own/cotangent), without the range of q.
+
+    .. math:: |\tilde p - p|_{ij} \le \delta f_{ij} \bigl(|q_{ij} - K_i| + \tfrac12 \sqrt\kappa\, \sigma_i\bigr)
+
+    Shapes: f (n, n), q (n, n), q_deviation (n,) -> (n, n). Cost: O(n²).
+    """
+    K = (f * q).sum(axis=1, keepdims=True)  # (n, 1)
+    return delta * f * (np.abs(q - K) + np.sqrt(1 + delta) / 2 * q_deviation[:, None])
+
+
+def covariance_error(q_deviation: Array, y_deviation: Array, delta: Any) -> Array:
+    r"""Sums of p over the keys (own/cotangent), by two standard deviations: (p y)_ia is a covariance.
+
+    .. math:: \Bigl|\sum_j (\tilde p - p)_{ij}\, y_{ja}\Bigr| \le \delta\, \sigma_i\, \sigma_{ia}, \qquad
+              \sigma_{ia}^2 = \sum_j f_{ij} \Bigl(y_{ja} - \sum_l f_{il} y_{la}\Bigr)^2
+
+    Shapes: q_deviation (n,), y_deviation (n, d) -> (n, d). Cost: O(n d).
+    """
+    return delta * q_deviation[:, None] * y_deviation
+
+
+def gradient_X_error(
+    F: Array, f: Array, X: Array, W: Array, W_V: Array, G: Array, delta: Any, scale: Any, centre: Array
+) -> Array:
+    r"""dL/dX (own/gradients) from |p̃ − p| ≤ F, for any row c; c = 0 if the rows of p̃ do not sum to zero.
+
+    .. math:: |\widetilde{dX} - dX| \le |\tau| \bigl(F\, |(X - 1_n c^\top) W^\top| + F^\top |X W|\bigr)
+              + \delta f^\top |G W_V^\top|
+
+    Shapes: F, f (n, n), X, G (n, d), W, W_V (d, d), centre (d,) -> (n, d). Cost: O(n² d + n d²).
+    """
+    by_keys = F @ np.abs((X - centre) @ W.T) + F.T @ np.abs(X @ W)  # (n, d)
+    return np.abs(scale) * by_keys + delta * f.T @ np.abs(G @ W_V.T)
+
+
+def gradient_W_error(F: Array, X: Array, scale: Any, centre: Array) -> Array:
+    r"""dL/dW (own/gradients) from |p̃ − p| ≤ F, for any row c; c = 0 if the rows of p̃ do not sum to zero.
+
+    .. math:: |\widetilde{dW} - dW| \le |\tau|\, |X|^\top F\, |X - 1_n c^\top|
+
+    Shapes: F (n, n), X (n, d), centre (d,) -> (d, d). Cost: O(n² d + n d²).
+    """
+    return np.abs(scale) * np.abs(X).T @ F @ np.abs(X - centre)
+
+
+def gradient_W_V_error(f: Array, X: Array, G: Array, delta: Any, centre: Array) -> Array:
+    r"""dL/dW_V (own/gradients), for any row c.
+
+    .. math:: |\widetilde{dW_V} - dW_V| \le \delta\, |X - 1_n c^\top|^\top f^\top |G|
+
+    Shapes: f (n, n), X, G (n, d), centre (d,) -> (d, d). Cost: O(n² d + n d²).
+    """
+    return delta * np.abs(X - centre).T @ f.T @ np.abs(G)
+
+
+def gradient_X_error_by_deviation(
+    F: Array,
+    f: Array,
+    X: Array,
+    W: Array,
+    W_V: Array,
+    G: Array,
+    q_deviation: Array,
+    y_deviation: Array,
+    delta: Any,
+    scale: Any,
+) -> Array:
+    r"""dL/dX (own/gradients): the sums over the keys by standard deviations, σ_ia of X Wᵀ.
+
+    .. math:: |\widetilde{dX} - dX|_{ia} \le |\tau| \bigl(\delta\, \sigma_i\, \sigma_{ia}
+              + (F^\top |X W|)_{ia}\bigr) + (\delta f^\top |G W_V^\top|)_{ia}
+
+    Shapes: F, f (n, n), X, G (n, d), W, W_V (d, d), q_deviation (n,), y_deviation (n, d) -> (n, d). Cost:
+    O(n² d + n d²).
+    """
+    by_keys = covariance_error(q_deviation, y_deviation, delta) + F.T @ np.abs(X @ W)  # (n, d)
+    return np.abs(scale) * by_keys + delta * f.T @ np.abs(G @ W_V.T)
+
+
+def gradient_W_error_by_deviation(X: Array, q_deviation: Array, X_deviation: Array, delta: Any, scale: Any) -> Array:
+    r"""dL/dW (own/gradients) by standard deviations alone, σ_ib of X: no more than second moments of the weights.
+
+    .. math:: |\widetilde{dW} - dW|_{ab} \le |\tau|\, \delta \sum_i |X_{ia}|\, \sigma_i\, \sigma_{ib}
+
+    Shapes: X (n, d), q_deviation (n,), X_deviation (n, d) -> (d, d). Cost: O(n d²).
+    """
+    return np.abs(scale) * np.abs(X).T @ covariance_error(q_deviation, X_deviation, delta)
+
+
+def gradient_W_V_error_by_deviation(X_deviation: Array, G: Array, delta: Any) -> Array:
+    r"""dL/dW_V (own/gradients) by standard deviations alone, σ_ia of X.
+
+    .. math:: |\widetilde{dW_V} - dW_V|_{ac} \le \frac{\delta}{2 \sqrt\kappa} \sum_i \sigma_{ia}\, |G_{ic}|
+
+    Shapes: X_deviation, G (n, d) -> (d, d). Cost: O(n d²).
+    """
+    return delta / (2 * np.sqrt(1 + delta)) * X_deviation.T @ np.abs(G)
+
+
+def differentiated_error(f_tilde: Array, q: Array, delta: Any, omega: Any, causal: bool) -> Array:
+    r"""The cotangent of the scores where P itself is differentiated (own/differentiate), |P'/P − 1| ≤ ω.
+
+    .. math:: \Bigl|\frac{P'(S)_{ij}}{\tilde D_i} (q_{ij} - \tilde K_i) - p_{ij}\Bigr|
+              \le (\delta + \omega) \tilde f_{ij} M_i, \qquad M_i = \max_j q_{ij} - \min_j q_{ij}
+
+    Shapes: f_tilde, q (n, n) -> (n, n). Cost: O(n²).
+    """
+    return (delta + omega) * f_tilde * _ranges(q, causal)[:, None]
+
+
+def _extremes(h: Array, causal: bool) -> tuple[Array, Array]:
+    """Least and largest value over the keys that the mask allows, (n, d) each."""
+    if causal:
+        return np.minimum.accumulate(h), np.maximum.accumulate(h)
+    return np.broadcast_to(h.min(axis=0), h.shape), np.broadcast_to(h.max(axis=0), h.shape)
+
+
+def _ranges(q: Array, causal: bool) -> Array:
+    """Largest minus least entry of each row, over the keys that the mask allows. (n,)."""
+    rows = (q[i, : i + 1 if causal else None] for i in range(len(q)))
+    return np.stack([row.max() - row.min() for row in rows])

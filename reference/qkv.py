@@ -46,7 +46,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from reference.certificate import Head
 from reference.errors import AltgradError
+from reference.fast_qkv import Approximation, Method, QuerySide, approximation, prepare
+from reference.polynomial import ExpPolynomial
 from reference.shapes import shapes
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ if TYPE_CHECKING:
 
     from reference.shapes import FloatArray
 
-__all__ = ["QKVGradient", "attention", "attention_vjp"]
+__all__ = ["QKVGradient", "attention", "attention_vjp", "fast_attention", "fast_attention_vjp"]
 
 BLOCK_ENTRIES = 2**22  # scores held at once: 16 MiB in float32
 
@@ -143,6 +146,119 @@ def attention_vjp(
         one = backward(Q[head], K[head], V[head], dO[head], scale, causal, words)
         gradient.Q[head], gradient.K[head], gradient.V[head] = one
     return gradient
+
+
+@shapes(Q="... n d", K="... m d", V="... m e")
+@np.errstate(all="ignore")
+def fast_attention(
+    Q: FloatArray,
+    K: FloatArray,
+    V: FloatArray,
+    *,
+    scale: float,
+    causal: bool = False,
+    rtol: float | None = None,
+    polynomial: ExpPolynomial | None = None,
+) -> Approximation:
+    r"""Softmax attention in time linear in n and m at a fixed rank, with a bound on its error (C.13, C.14, I.6).
+
+    .. math:: \tilde f V, \qquad \tilde f_{ij} = \frac{M_{ij} P(S_{ij})}{\sum_l M_{il} P(S_{il})}, \quad
+              S = \tau\, Q K^\top, \quad P \approx \exp
+
+    Either `rtol` or `polynomial` is given. `rtol` bounds the relative error of every attention weight: P is the
+    Chebyshev polynomial of least degree for it on the scores' range. `value` and `bound` are (..., n, e).
+
+    Shapes as in `attention`. Cost: O((n + m) k (d + e)) with k = binom(d + degree, degree) for each head; memory for
+    inputs, outputs and a constant.
+
+    Raises AltgradError as `attention` does, for both or neither of `rtol` and `polynomial`, for a polynomial that may
+    vanish on the scores' range, a rank whose sums would not fit, and an `rtol` that the dtype cannot reach.
+
+    >>> rng = np.random.default_rng(0)
+    >>> Q, K, V = rng.normal(size=(3, 2000, 4))
+    >>> fast = fast_attention(Q, K, V, scale=0.1, rtol=1e-3)
+    >>> bool((np.abs(fast.value - attention(Q, K, V, scale=0.1)) <= fast.bound).all())
+    True
+    """
+    words = Wording("fast_attention")
+    _check_causal(words.function, Q, K, causal)
+    indices, heads = _heads(Q, K, V, scale, causal)
+    fast, chosen = prepare(heads, rtol, polynomial, "differentiate", words)
+    output, bound = (np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype) for _ in range(2))  # (..., n, e)
+    for head, one in zip(indices, fast, strict=True):
+        for rows, value, error in one.output():
+            output[head][rows], bound[head][rows] = value, error
+    words.finite("the output", output)
+    return approximation(output, bound, fast, chosen)
+
+
+@shapes(Q="... n d", K="... m d", V="... m e", dO="... n e")
+@np.errstate(all="ignore")
+def fast_attention_vjp(
+    Q: FloatArray,
+    K: FloatArray,
+    V: FloatArray,
+    dO: FloatArray,
+    *,
+    scale: float,
+    causal: bool = False,
+    rtol: float | None = None,
+    polynomial: ExpPolynomial | None = None,
+    method: Method = "paper",
+) -> Approximation:
+    r"""Gradients of ⟨dO, attention(Q, K, V)⟩ in time linear in n and m at a fixed rank, with bounds (E, F.5, G.4, I).
+
+    .. math:: dQ = \tau \tilde p K, \quad dK = \tau \tilde p^\top Q, \quad dV = \tilde f^\top dO
+
+    `method` says what p̃ is and how it is summed (`fast_qkv`): "paper" uses P for exp in C.12 and factors of rank
+    k (e + 1); "antiderivative" gives the same numbers from monomials of one degree more; "differentiate" is the exact
+    gradient of `fast_attention`. `value` and `bound` are `QKVGradient`s; the bound is on the distance from the exact
+    gradient of softmax attention, whatever the method.
+
+    Shapes and errors as in `attention_vjp` and `fast_attention`. Cost: O((n + m) k d e) with
+    k = binom(d + degree, degree) for "paper", O((n + m) k′ (d + e)) with k′ = binom(d + degree + 1, degree + 1) for
+    "antiderivative" and k′ = k for "differentiate"; memory for inputs, outputs and a constant, and with `causal` three
+    numbers for each row.
+
+    >>> rng = np.random.default_rng(0)
+    >>> Q, K, V, dO = rng.normal(size=(4, 2000, 4))
+    >>> fast = fast_attention_vjp(Q, K, V, dO, scale=0.1, rtol=1e-3, method="antiderivative")
+    >>> exact = attention_vjp(Q, K, V, dO, scale=0.1)
+    >>> all((np.abs(a - b) <= c).all() for a, b, c in zip(fast.value, exact, fast.bound))
+    True
+    """
+    words = Wording("fast_attention_vjp")
+    _check_causal(words.function, Q, K, causal)
+    indices, heads = _heads(Q, K, V, scale, causal, dO)
+    fast, chosen = prepare(heads, rtol, polynomial, method, words)
+    value, bound = (QKVGradient(np.empty_like(Q), np.empty_like(K), np.empty_like(V)) for _ in range(2))
+    for head, one in zip(indices, fast, strict=True):
+        for block in one.gradient():
+            if isinstance(block, QuerySide):
+                value.Q[head][block.rows], bound.Q[head][block.rows] = block.dQ, block.dQ_bound
+            else:
+                rows = block.rows
+                value.K[head][rows], value.V[head][rows] = block.dK, block.dV
+                bound.K[head][rows], bound.V[head][rows] = block.dK_bound, block.dV_bound
+    for operand, array in zip((words.Q, words.K, words.V), value, strict=True):
+        words.finite(f"the gradient on {operand}", array, "smaller operands or scale")
+    return approximation(value, bound, fast, chosen)
+
+
+def _heads(
+    Q: FloatArray, K: FloatArray, V: FloatArray, scale: float, causal: bool, dO: FloatArray | None = None
+) -> tuple[list[tuple[int, ...]], list[Head]]:
+    """The index of each head and what gives its rows."""
+    indices = list(np.ndindex(Q.shape[:-2]))
+    sizes = Q.shape[-2], K.shape[-2], Q.shape[-1], V.shape[-1]
+    heads = [
+        Head(
+            *sizes, Q.dtype, scale, causal, Q[i].__getitem__, K[i].__getitem__, V[i].__getitem__,
+            None if dO is None else dO[i].__getitem__,
+        )
+        for i in indices
+    ]  # fmt: skip
+    return indices, heads
 
 
 @np.errstate(all="ignore")

@@ -1,0 +1,481 @@
+r"""Almost-linear attention and its gradients in Q, K, V for one head, with a bound on their error.
+
+**The approximation.** The exponential is replaced by a polynomial P, positive on the range of the scores:
+
+.. math::
+
+    A_{ij} = M_{ij} P(S_{ij}), \quad D_i = \sum_j A_{ij}, \quad f = D^{-1} A, \quad s = f V, \quad
+    p_{ij} = \frac{M_{ij} R(S_{ij})}{D_i} (q_{ij} - K_i), \quad q = dO\, V^\top, \quad K_i = \langle dO_i, s_i \rangle
+
+with R = P for the methods "paper" and "antiderivative": p is C.12's p with f approximated; and R = P′ for the method
+"differentiate": p is the cotangent of the scores in the approximate forward pass itself. The gradients are
+dQ = τ p K, dK = τ pᵀ Q, dV = fᵀ dO in every case.
+
+**No n × m matrix.** P(S) = φ(Q) w φ(K)ᵀ with the monomials φ of `low_rank`. Write y_i = (−K_i, dO_i)/D_i and
+v_j = (1, V_j): then p_ij = R(S_ij) ⟨y_i, v_j⟩, and there are two ways to sum p_ij k_j over j in linear time.
+
+- "paper": p = (φ(Q) w ⊘ y)(φ(K) ⊘ v)ᵀ by Fact C.2, factors of rank binom(d+g, g)(e + 1) (E.4, E.7, E.9, I.6).
+- Otherwise, with an antiderivative R̂ of R, which has one more degree than R,
+
+  .. math:: \sum_j R(\langle q_i, k_j \rangle) \langle y_i, v_j \rangle\, k_j
+            = \nabla_{q_i} \sum_j \hat R(\langle q_i, k_j \rangle) \langle y_i, v_j \rangle
+
+  with y and v held fixed: the sum on the right is a product with monomials φ̂ up to the degree of R̂, and its gradient
+  is reverse-mode differentiation through their recursion (`low_rank.monomials_vjp`). For R = P′ take R̂ = P.
+
+The keys are read once into sums over j, the queries then read these and are summed in their turn, and the keys read
+those. Under a causal mask both sums run along with the rows, the first from the front and the second from the end.
+
+**Range.** Subtracting one vector from all keys changes no softmax, one from all values only shifts the output: keys
+and values are taken relative to the middle of their range. The centre of the keys is rounded to an eighth of their
+spread, so it is constant in K almost everywhere and differentiation need not know of it. No score of query i is larger
+than B_i = |τ| ‖q_i‖ max_j ‖k_j‖.
+
+**The bound** on the distance from the exact gradient is in `certificate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite, log2
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from reference.certificate import Certificate, Coefficients, Head, Numbers, Ranges, Read, unit
+from reference.errors import AltgradError
+from reference.low_rank import monomials, monomials_vjp, rank, row_kronecker, weights
+from reference.masked_product import RunningSum, blocks, within
+from reference.polynomial import ExpPolynomial, exp_polynomial
+from reference.shapes import FloatArray, refuse
+
+Method = Literal["paper", "antiderivative", "differentiate"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+LARGEST_STATE = 2**27  # entries of all sums that are carried along: 1 GiB in float64
+LARGEST_BLOCK = 2**21  # entries of the features of one block
+ROWS = 512  # of a block, at most
+
+
+@dataclass(frozen=True, eq=False)
+class Approximation:
+    """A value and an entrywise upper bound on its distance from the exact one, rounding included.
+
+    `value` and `bound` have the same structure. `degree` and `rank` are those of the polynomial in the scores and of
+    the approximate attention matrix; `relative_error` is the polynomial's, over the range it was made for. `why` says
+    what a reader should know: why a bound is infinite, or that the rank is above n.
+    """
+
+    value: Any
+    bound: Any
+    degree: int
+    rank: int
+    relative_error: float
+    why: str = ""
+
+
+class Output(NamedTuple):
+    """A block of rows of the output, and its bound."""
+
+    rows: slice
+    value: FloatArray  # (b, e)
+    bound: FloatArray  # (b, e)
+
+
+class QuerySide(NamedTuple):
+    """A block of rows of dQ, and its bound."""
+
+    rows: slice
+    dQ: FloatArray  # (b, d)
+    dQ_bound: FloatArray  # (b, d)
+
+
+class KeySide(NamedTuple):
+    """A block of rows of dK and dV, and their bounds."""
+
+    rows: slice
+    dK: FloatArray  # (b, d)
+    dV: FloatArray  # (b, e)
+    dK_bound: FloatArray  # (b, d)
+    dV_bound: FloatArray  # (b, e)
+
+
+class Side(NamedTuple):
+    """A block of queries or of keys: its monomials, and what the other side multiplies them by."""
+
+    x: FloatArray  # (b, d)
+    features: FloatArray  # (k̂, b)
+    factor: FloatArray  # (b, 1 + e): y of a query, v of a key
+    positive: FloatArray  # (b, c): what the bound of the approximation sums with the weights P(S)
+    moments: FloatArray  # (b, c″): and with the weights S^h
+    absolute: FloatArray  # (b, c′): what the bound of rounding sums with the weights P̄(|q||k|)
+
+
+class Near(NamedTuple):
+    """The other side's block under the diagonal of the mask, and the weights within it."""
+
+    other: Side
+    P: FloatArray  # (b, b)
+    moment: FloatArray  # (b, b)
+    majorant: FloatArray  # (b, b)
+    R: FloatArray  # (b, b)
+
+    def transposed(self, other: Side) -> Near:
+        return Near(other, self.P.T, self.moment.T, self.majorant.T, self.R.T)
+
+
+def measure(head: Head, words: Any) -> Ranges:
+    """The ranges of a head. Cost: two readings of K and V, one of Q and dO."""
+    (low_K, high_K), (low_V, high_V) = _extremes(head.K, head.m), _extremes(head.V, head.m)  # (d,), (e,)
+    centre = _coarse_middle(low_K, high_K).astype(head.dtype)  # (d,)
+    middle = (low_V / 2 + high_V / 2).astype(head.dtype)  # (e,)
+    k, longest_k = _sizes(lambda rows: words.finite(f"{words.K} − centre", head.K(rows) - centre), head.m)
+    v, _ = _sizes(lambda rows: words.finite(f"{words.V} − middle", head.V(rows) - middle), head.m)
+    q, longest_q = _sizes(lambda rows: words.finite(f"scale {words.Q}", head.scale * head.Q(rows)), head.n)
+    balance = 2.0 ** round(log2(k.max() / q.max()) / 2) if k.max() > 0 and q.max() > 0 else 1.0
+    dO = 0.0 if head.dO is None else float(_sizes(head.dO, head.n)[0].max())
+    more = 1 + 8 * unit(head.dtype) + (head.d + 8) * 2.0**-52  # the norms are those of rounded numbers
+    return Ranges(
+        centre, middle, balance, q * balance * more, k / balance * more, v * more, dO,
+        longest_q * balance * more, longest_k / balance * more,
+    )  # fmt: skip
+
+
+def _extremes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
+    """The least and largest entry of each column, in float64."""
+    lows, highs = zip(*((b.min(axis=0), b.max(axis=0)) for b in map(operand, blocks(n))), strict=True)
+    return np.min(lows, axis=0).astype(np.float64), np.max(highs, axis=0).astype(np.float64)
+
+
+def _coarse_middle(low: FloatArray, high: FloatArray) -> FloatArray:
+    """The middle of each range, to a multiple of the power of two that is an eighth of the range or a little more."""
+    spread = high - low  # (d,)
+    unit = np.exp2(np.ceil(np.log2(np.where(spread > 0, spread, 1) / 8)))  # (d,)
+    return np.where(spread > 0, unit * np.round((low / 2 + high / 2) / unit), low)
+
+
+def _sizes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, float]:
+    """The largest absolute entry of each column and the largest Euclidean norm of a row, in float64."""
+    columns, rows = [], []
+    for block in map(operand, blocks(n)):
+        columns.append(np.abs(block).max(axis=0))  # (d,)
+        rows.append(np.linalg.norm(block.astype(np.float64), axis=1).max())
+    return np.max(columns, axis=0).astype(np.float64), float(max(rows))
+
+
+def choose(B: float, rtol: float | None, polynomial: ExpPolynomial | None, words: Any) -> ExpPolynomial:
+    """The polynomial for scores within ±B: the one that was given, if it is positive there, or the one for `rtol`."""
+    if (rtol is None) == (polynomial is None):
+        got = "neither rtol nor polynomial" if rtol is None else "both rtol and polynomial"
+        raise AltgradError(f"{words.function}: got {got}, needs one of them")
+    if polynomial is None:
+        assert rtol is not None
+        try:
+            return exp_polynomial(B, float(rtol) / (2 + float(rtol)))
+        except AltgradError as error:
+            raise AltgradError(f"{words.function}: rtol is {rtol} with scores up to {B:.4g}; {error}") from None
+    if not isinstance(polynomial, ExpPolynomial):
+        refuse(words.function, "polynomial", f"has type {type(polynomial).__name__}", "an ExpPolynomial")
+    if not isfinite(polynomial.weight_error(B)):
+        refuse(
+            words.function,
+            "polynomial",
+            f"of degree {polynomial.degree} may vanish on scores within ±{B:.4g}",
+            "to be positive there, as an even Taylor polynomial is everywhere",
+        )
+    return polynomial
+
+
+def prepare(
+    heads: list[Head], rtol: Any, polynomial: Any, method: Any, words: Any
+) -> tuple[list[Fast], ExpPolynomial]:
+    """The heads with one polynomial for all of them."""
+    if method not in METHODS:
+        refuse(words.function, "method", f"is {method!r}", "one of " + ", ".join(map(repr, METHODS)))
+    _check_rtol(rtol, words.function)
+    ranges = [measure(head, words) for head in heads]
+    widest = max(ranges, key=lambda r: r.scores)
+    B = widest.scores if polynomial is not None else widest.rounded_up()
+    chosen = choose(B, rtol, polynomial, words)
+    return [Fast(head, r, chosen, rtol, method, words) for head, r in zip(heads, ranges, strict=True)], chosen
+
+
+def _check_rtol(rtol: Any, function: str) -> None:
+    real = isinstance(rtol, int | float | np.floating) and not isinstance(rtol, bool)
+    if rtol is not None and not (real and 0 < rtol < float("inf")):
+        refuse(function, "rtol", f"is {rtol!r}", "a positive finite number")
+
+
+def approximation(value: Any, bound: Any, fast: list[Fast], polynomial: ExpPolynomial) -> Approximation:
+    """The value and its bound, with what there is to say of them."""
+    k, m = fast[0].k, min(fast[0].head.n, fast[0].head.m)
+    arrays = [bound] if isinstance(bound, np.ndarray) else [a for a in _fields(bound) if a is not None]
+    reasons = list(dict.fromkeys(f.bounds.why for f in fast if f.bounds.why))
+    if not reasons and not all(np.isfinite(a).all() for a in arrays):
+        reasons = [f"the bound overflows {arrays[0].dtype}"]
+    slow = f"the rank {k} is above the number of rows {m}: exact attention costs less" if k > m else ""
+    why = "; ".join([*reasons, slow] if slow else reasons)
+    return Approximation(value, bound, polynomial.degree, k, polynomial.relative_error, why)
+
+
+def _fields(gradient: Any) -> list[FloatArray | None]:
+    return list(gradient) if isinstance(gradient, tuple) else list(vars(gradient).values())
+
+
+class Fast:
+    """One head with a polynomial in place of the exponential."""
+
+    def __init__(
+        self, head: Head, ranges: Ranges, polynomial: ExpPolynomial, rtol: float | None, method: Method, words: Any
+    ) -> None:
+        self.head, self.ranges, self.polynomial, self.method = head, ranges, polynomial, method
+        self.d, self.e = head.d, head.e
+        self.words = words
+        c = polynomial.coefficients
+        self.integral = c if method == "differentiate" else (0, *(c_j / (j + 1) for j, c_j in enumerate(c)))
+        self.slope = tuple(j * c_j for j, c_j in enumerate(c))[1:]
+        self.degree = polynomial.degree
+        self.top = self.degree + (method == "antiderivative")
+        self.k, self.k_top = rank(head.d, self.degree), rank(head.d, self.top)
+        taylor = isfinite(polynomial.absolute_error(ranges.scores, 2))
+        self.power = self.degree // 2 * 2 if taylor else 0  # h: a moment of the scores that P has features for
+        self.power_rows = slice(rank(head.d, self.power - 1) if self.power else 0, rank(head.d, self.power))
+        self.widest = self.k * (1 + head.e) if method == "paper" else self.k_top
+        self._foresee()
+        self.step = max(1, min(ROWS, LARGEST_BLOCK // self.widest, max(head.n, head.m)))
+        self.bounds = Certificate(
+            head, ranges, polynomial, differentiated=method == "differentiate", power=self.power, top=self.top,
+            widest=self.widest, step=self.step, rtol=rtol, words=words,
+            largest_weight=float(max(np.abs(self.w).max(), np.abs(self.w_integral).max())),
+        )  # fmt: skip
+
+    def _foresee(self) -> None:
+        """Refuse a rank whose sums would not fit, before anything is allocated."""
+        d, e = self.head.d, self.head.e
+        entries = 2 * (self.widest * (d if self.method == "paper" else 1 + e) + self.k * (d + e + 3))
+        if entries > LARGEST_STATE:
+            refuse(
+                self.words.function,
+                "the polynomial",
+                f"of degree {self.degree} in d = {d} variables has rank {self.k} and would carry {entries} numbers",
+                f"at most {LARGEST_STATE}: a larger rtol, smaller scores (now up to {self.ranges.scores:.4g})"
+                " or heads of fewer dimensions",
+            )
+
+    @cached_property
+    def w(self) -> FloatArray:
+        return self._weights(self.polynomial.coefficients)  # (k, 1)
+
+    @cached_property
+    def w_integral(self) -> FloatArray:
+        return self._weights(self.integral)  # (k̂, 1)
+
+    @cached_property
+    def w_moment(self) -> FloatArray:
+        """The weights of ⟨x, y⟩^h."""
+        return self._weights((0,) * self.power + (1,))[self.power_rows]  # (l, 1)
+
+    @cached_property
+    def w_slope(self) -> FloatArray:
+        return self._weights(self.slope)  # (k′, 1)
+
+    def _weights(self, coefficients: Any) -> FloatArray:
+        exact = weights(coefficients, self.head.d) if coefficients else []
+        return np.array([float(w) for w in exact], self.head.dtype)[:, None]  # (k, 1)
+
+    # --- the sums
+
+    def output(self) -> Iterator[Output]:
+        """The output, a block of rows at a time."""
+        keys = self._sums(self.d, self.d + self.e, 1)
+        if not self.head.causal:
+            for rows in blocks(self.head.m, self.step):
+                self._add(keys, self._key(rows))
+        for rows in blocks(self.head.n, self.step):
+            query = self._query(rows)
+            near = self._near(query, self._key(rows)) if self.head.causal else None
+            yield self._mean(query, rows, self._read(query, keys, near), self._moment(query, keys, near))
+            if near is not None:
+                self._add(keys, near.other)
+
+    def gradient(self) -> Iterator[QuerySide | KeySide]:
+        """Blocks of dQ, and after these blocks of dK and dV."""
+        yield from self._masked() if self.head.causal else self._unmasked()
+
+    def _unmasked(self) -> Iterator[QuerySide | KeySide]:
+        keys, queries = self._sums(self.d, self.d + self.e, 1), self._sums(self.d + self.e, self.d + self.e, 2)
+        for rows in blocks(self.head.m, self.step):
+            self._add(keys, self._key(rows))
+        for rows in blocks(self.head.n, self.step):
+            query = self._query(rows)
+            read = self._read(query, keys)
+            numbers = self._numbers(query, rows, read, self._moment(query, keys))
+            query, at = self._answered(query, rows, numbers)
+            yield self._answer(query, rows, numbers, at, read, self._pull(query, keys))
+            self._add(queries, query)
+        for rows in blocks(self.head.m, self.step):
+            key = self._key(rows)
+            yield self._reply(key, rows, self._read(key, queries), self._pull(key, queries))
+
+    def _masked(self) -> Iterator[QuerySide | KeySide]:
+        keys, queries = self._sums(self.d, self.d + self.e, 1), self._sums(self.d + self.e, self.d + self.e, 2)
+        kept = np.empty((self.head.n, len(Numbers._fields)), self.head.dtype)
+        every = list(blocks(self.head.n, self.step))
+        for rows in every:
+            query, key = self._query(rows), self._key(rows)
+            near = self._near(query, key)
+            read = self._read(query, keys, near)
+            numbers = self._numbers(query, rows, read, self._moment(query, keys, near))
+            kept[rows] = np.hstack(numbers)
+            query, at = self._answered(query, rows, numbers)
+            yield self._answer(query, rows, numbers, at, read, self._pull(query, keys, near))
+            self._add(keys, key)
+        for rows in reversed(every):
+            query, key = self._query(rows), self._key(rows)
+            query, _ = self._answered(query, rows, Numbers(*np.hsplit(kept[rows], len(Numbers._fields))))
+            near = self._near(query, key).transposed(query)
+            yield self._reply(key, rows, self._read(key, queries, near), self._pull(key, queries, near))
+            self._add(queries, query)
+
+    def _sums(self, positive: int, moments: int, absolute: int) -> dict[str, RunningSum]:
+        e, k_power = self.head.e, self.power_rows.stop - self.power_rows.start
+        sums = {
+            "factor": RunningSum(self.k_top, 1 + e),
+            "positive": RunningSum(self.k, positive),
+            "moments": RunningSum(k_power, moments),
+            "absolute": RunningSum(self.k, absolute),
+        }
+        kronecker = {"kronecker": RunningSum(self.k * (1 + e), self.head.d)} if self.method == "paper" else {}
+        return sums | kronecker
+
+    def _add(self, sums: dict[str, RunningSum], side: Side) -> None:
+        features = side.features[: self.k].T  # (b, k)
+        sums["factor"].add(side.features.T, side.factor)
+        sums["positive"].add(features, side.positive)
+        sums["moments"].add(side.features[self.power_rows].T, side.moments)
+        sums["absolute"].add(np.abs(features), side.absolute)
+        if "kronecker" in sums:
+            sums["kronecker"].add(row_kronecker(features, side.factor), side.x)
+
+    def _read(self, side: Side, sums: dict[str, RunningSum], near: Near | None = None) -> Read:
+        weighted = (self.w * side.features[: self.k]).T  # (b, k)
+        powers = (self.w_moment * side.features[self.power_rows]).T  # (b, l)
+        read = Read(
+            sums["factor"].read(weighted),
+            sums["positive"].read(weighted),
+            sums["moments"].read(powers),
+            sums["absolute"].read(np.abs(weighted)),
+        )
+        if near is None:
+            return read
+        other = near.other
+        return Read(
+            read.factor + near.P @ other.factor,
+            read.positive + near.P @ other.positive,
+            read.moments + near.moment @ other.moments,
+            read.absolute + near.majorant @ other.absolute,
+        )
+
+    def _pull(self, side: Side, sums: dict[str, RunningSum], near: Near | None = None) -> FloatArray:
+        """Σ_j p_ij x_j for the block, x and p being the other side's: the part of the gradient that goes through S."""
+        if self.method == "paper":
+            weighted = (self.w * side.features).T  # (b, k)
+            pulled = sums["kronecker"].read(row_kronecker(weighted, side.factor))  # (b, d)
+        else:
+            total = sums["factor"].total.astype(self.head.dtype, copy=False)  # (k̂, 1 + e)
+            cotangent = self.w_integral * (total @ side.factor.T)  # (k̂, b)
+            pulled = monomials_vjp(side.x, self.top, side.features, cotangent)  # (b, d)
+        if near is not None:
+            pulled = pulled + (near.R * (side.factor @ near.other.factor.T)) @ near.other.x  # (b, d)
+        return pulled
+
+    # --- blocks
+
+    def _key(self, rows: slice) -> Side:
+        x = (self.head.K(rows) - self.ranges.centre) / self.ranges.balance  # (b, d)
+        x = x.astype(self.head.dtype, copy=False)
+        one = np.ones((len(x), 1), x.dtype)  # (b, 1)
+        v = np.hstack([one, self.head.V(rows) - self.ranges.middle])  # (b, 1 + e)
+        sizes = np.abs(np.hstack([x, v[:, 1:]]))  # (b, d + e)
+        return Side(x, monomials(x, self.top), v, np.abs(x), sizes, one)
+
+    def _query(self, rows: slice) -> Side:
+        x = self.head.scale * self.head.Q(rows) * self.ranges.balance  # (b, d)
+        none = x[:, :0]
+        return Side(x, monomials(x, self.top), none, none, none, none)
+
+    def _near(self, query: Side, key: Side) -> Near:
+        """The weights of the pairs within one block, queries by keys."""
+        weighted, features = (self.w * query.features[: self.k]).T, key.features[: self.k].T  # (b, k) both
+        P = within(weighted, features)  # (b, b)
+        R = P
+        if self.method == "differentiate":
+            k = len(self.w_slope)
+            R = within((self.w_slope * query.features[:k]).T, key.features[:k].T)  # (b, b)
+        moment = within((self.w_moment * query.features[self.power_rows]).T, key.features[self.power_rows].T)  # (b, b)
+        return Near(key, P, moment, within(np.abs(weighted), np.abs(features)), R)
+
+    def _moment(self, query: Side, keys: dict[str, RunningSum], near: Near | None = None) -> FloatArray:
+        """Σ_j S_ij^h over the keys that each query sees. Shapes: -> (b, 1)."""
+        powers = (self.w_moment * query.features[self.power_rows]).T  # (b, l)
+        ones = keys["factor"].total[self.power_rows, :1].astype(self.head.dtype, copy=False)  # (l, 1)
+        moment: FloatArray = powers @ ones  # (b, 1)
+        return moment if near is None else moment + near.moment.sum(axis=1, keepdims=True)
+
+    def _mean(self, query: Side, rows: slice, read: Read, moment: FloatArray) -> Output:
+        """The output of a block of queries."""
+        D = read.factor[:, :1]  # (b, 1)
+        mean = read.factor[:, 1:] / D  # (b, e), relative to the middle
+        at = self.bounds.coefficients(query.x, rows, Numbers(D, 0 * D, read.absolute / D, moment))
+        value = mean + self.ranges.middle  # (b, e)
+        bound = self.bounds.output(query.x, mean, at, D, read.moments)  # (b, e)
+        return Output(rows, value, self.bounds.whole(bound, value, self.ranges.v.max()))
+
+    def _numbers(self, query: Side, rows: slice, read: Read, moment: FloatArray) -> Numbers:
+        D = read.factor[:, :1]  # (b, 1)
+        K = (self._dO(rows) * (read.factor[:, 1:] / D)).sum(axis=1, keepdims=True)  # (b, 1)
+        return Numbers(D, K, read.absolute / D, moment)
+
+    def _dO(self, rows: slice) -> FloatArray:
+        assert self.head.dO is not None
+        return self.head.dO(rows)
+
+    def _answered(self, query: Side, rows: slice, numbers: Numbers) -> tuple[Side, Coefficients]:
+        """The query with y, and with what the keys sum for their bounds."""
+        dO, size = self._dO(rows), np.abs(query.x)  # (b, e), (b, d)
+        y = np.hstack([-numbers.K, dO]) / numbers.D  # (b, 1 + e)
+        at = self.bounds.coefficients(query.x, rows, numbers, dO)
+        positive, moments = self.bounds.for_keys(at, numbers, size, np.abs(dO))  # (b, d + e) both
+        positive[:, : self.d] += (
+            at.spread * (1 + at.delta) * self.bounds.moved(rows) / numbers.D
+        )  # Q is moved in pᵀ Q, too
+        largest = np.abs(dO).max(axis=1, keepdims=True) / numbers.D  # (b, 1)
+        through = self.bounds.for_sums(positive, moments, query.x)  # (b, 2)
+        rounding_K = at.rounding / numbers.D * self.ranges.q.max() + through[:, :1]  # (b, 1)
+        rounding_V = (2 * self.bounds.gamma + at.rho) * largest + through[:, 1:]  # (b, 1)
+        absolute = np.hstack([rounding_K, rounding_V])  # (b, 2)
+        own = (self._own(a) for a in (positive, moments, absolute))
+        return Side(query.x, query.features, y, *own), at
+
+    def _own(self, array: FloatArray) -> FloatArray:
+        return array.astype(self.head.dtype, copy=False)
+
+    def _answer(
+        self, query: Side, rows: slice, numbers: Numbers, at: Coefficients, read: Read, pulled: FloatArray
+    ) -> QuerySide:
+        units = self.head.scale * self.ranges.balance
+        dQ = units * pulled  # (b, d)
+        bound = self.bounds.query(query.x, numbers, at, read, pulled)  # (b, d)
+        sizes = self.ranges.v.max(), self.ranges.dO, self.ranges.k.max()
+        return QuerySide(rows, self._own(dQ), self.bounds.whole(abs(units) * bound, dQ, *sizes))
+
+    def _reply(self, key: Side, rows: slice, read: Read, pulled: FloatArray) -> KeySide:
+        d = self.d
+        dK, dV = self._own(pulled / self.ranges.balance), read.factor[:, 1:]  # (b, d), (b, e)
+        sums = read.positive + read.moments  # (b, d + e)
+        dK_bound = (sums[:, :d] + read.absolute[:, :1]) / self.ranges.balance  # (b, d)
+        dV_bound = sums[:, d:] + read.absolute[:, 1:]  # (b, e)
+        v, dO, q = self.ranges.v.max(), self.ranges.dO, self.ranges.q.max()
+        return KeySide(rows, dK, dV, self.bounds.whole(dK_bound, dK, v, dO, q), self.bounds.whole(dV_bound, dV, dO))

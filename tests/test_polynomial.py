@@ -1,0 +1,471 @@
+"""Polynomials in place of exp: every error bound against balls on a grid, the degrees, the edges, the documentation.
+
+Truth is exp and Horner's rule in balls, written out here; a grid gives a lower bound for what is bounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flint import arb, ctx, fmpq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proofs_checks.polynomial import STATEMENTS
+from reference import AltgradError
+from reference.polynomial import (
+    DEGREES,
+    FITS,
+    ExpPolynomial,
+    _least_squares,
+    chebyshev,
+    chebyshev_error,
+    digits_limit,
+    exp_polynomial,
+    exponential_factors,
+    fitted,
+    least_degree,
+    necessary_degree,
+    optimal_degree,
+    printed_degree,
+    taylor,
+    taylor_error,
+    taylor_error_attained,
+)
+
+DOCS = Path(__file__).parents[1] / "docs" / "polynomial.md"
+GRID = 200
+LEAST = 5e-324  # above 0 in float64
+BITS = 700  # enough for e^{±50} and degree 210
+few = settings(max_examples=40, deadline=None)
+
+bounds = st.sampled_from((0.0, 1e-300, 1e-8, 0.125, 1.0, 2.5, 7.0)) | st.floats(0, 8)
+degrees = st.integers(0, 14)
+coefficients = st.lists(st.fractions(-2, 2, max_denominator=8), min_size=1, max_size=7).filter(any)
+
+
+@pytest.fixture(autouse=True)
+def _precision() -> Iterator[None]:
+    with ctx.workprec(BITS):
+        yield
+
+
+@st.composite
+def polynomials(draw: st.DrawFn) -> ExpPolynomial:
+    make = draw(st.sampled_from(("taylor", "chebyshev", "fitted", "any")))
+    bound = draw(bounds)
+    if make == "any":
+        return ExpPolynomial(tuple(draw(coefficients)), bound, "any")
+    if make == "fitted":
+        scores = draw(st.lists(st.floats(-bound, bound), min_size=1, max_size=9))
+        return fitted(np.array(scores), 2 * draw(st.integers(0, 4)), bound)
+    return (taylor if make == "taylor" else chebyshev)(draw(degrees), bound)
+
+
+def ball(x: Fraction) -> arb:
+    return arb(fmpq(x.numerator, x.denominator))
+
+
+def at(coefficients: tuple[Fraction, ...], x: Any) -> arb:
+    result = arb(0)
+    for c in reversed(coefficients):
+        result = result * arb(x) + ball(c)
+    return result
+
+
+def grid(b: float) -> list[arb]:
+    return [arb(b) * (2 * k - GRID) / GRID for k in range(GRID + 1)]
+
+
+def ratios(P: ExpPolynomial, b: float) -> list[arb]:
+    return [at(P.coefficients, x) * (-x).exp() for x in grid(b)]
+
+
+def largest(values: list[arb]) -> arb:
+    return max(values, key=float)
+
+
+# --- the error bounds are bounds
+
+
+@few
+@given(polynomials())
+def test_relative_error_bounds_a_grid(P: ExpPolynomial) -> None:
+    errors = [abs(r - 1) for r in ratios(P, P.bound)]
+    assert not any(e > P.relative_error for e in errors), f"{P.kind} {P.degree} on {P.bound}"
+
+
+@few
+@given(polynomials(), st.floats(0, 1.25))
+def test_weight_error_bounds_a_grid(P: ExpPolynomial, share: float) -> None:
+    b = share * P.bound
+    r, allowed = ratios(P, b), P.weight_error(b)
+    if math.isfinite(allowed):
+        assert all(x > 0 for x in r)
+        assert not any(x > (1 + arb(allowed)) * y for x in (largest(r),) for y in r)
+
+
+@few
+@given(polynomials(), st.floats(0, 1.25))
+def test_slope_error_bounds_a_grid(P: ExpPolynomial, share: float) -> None:
+    b = share * P.bound
+    allowed = P.slope_error(b)
+    if math.isfinite(allowed):
+        errors = [abs(at(P.derivative, x) / at(P.coefficients, x) - 1) for x in grid(b)]
+        assert not any(e > allowed for e in errors)
+
+
+@few
+@given(polynomials())
+def test_positive_is_what_a_grid_says(P: ExpPolynomial) -> None:
+    values = [at(P.coefficients, x) for x in grid(P.bound)]
+    assert all(x > 0 for x in values) or not P.positive
+    assert P.positive == math.isfinite(P.weight_error(P.bound)) == math.isfinite(P.slope_error(P.bound))
+
+
+@given(coefficients, bounds)
+@few
+def test_the_bounds_are_sharp(c: list[Fraction], bound: float) -> None:
+    """A fine grid comes near: its step times the largest slope bounds what it misses."""
+    P = ExpPolynomial(tuple(c), bound, "any")
+    majorant = at(tuple(map(abs, P.coefficients)), bound) + at(tuple(map(abs, P.derivative)), bound)
+    missed = majorant * arb(bound).exp() * bound / GRID
+    measured = largest([abs(r - 1) for r in ratios(P, bound)])
+    assert not arb(P.relative_error) > (measured + missed) * (1 + arb(2) ** -31)
+
+
+@pytest.mark.parametrize(
+    ("c", "bound", "error"),
+    [
+        ((1, 1), 1.0, 1.0),  # 1 + x is zero at the end −1
+        ((0, 0, 1), 2.0, None),  # x²: a zero of P′ − P is a zero of P, at 2 lies another one
+        ((1, -2, 1), 1.0, None),  # (1 − x)²: a double zero at the end
+        ((2,), 0.0, 1.0),
+        ((2, 1), 0.0, 1.0),
+    ],
+)
+def test_zeros_at_the_ends_and_multiple_ones(c: tuple[int, ...], bound: float, error: float | None) -> None:
+    P = ExpPolynomial(tuple(map(Fraction, c)), bound, "any")
+    measured = largest([abs(r - 1) for r in ratios(P, bound)])
+    assert float(measured) <= P.relative_error <= float(measured) * (1 + 1e-9)
+    assert error is None or P.relative_error == error
+    assert P.positive == (bound == 0)
+    assert (P.weight_error(bound), P.slope_error(bound)) == (math.inf, math.inf) or P.positive
+
+
+def test_a_point_costs_nothing() -> None:
+    P = taylor(3, 0.0)
+    assert (P.relative_error, P.weight_error(0.0), P.slope_error(0.0)) == (0.0, 0.0, 0.0)
+    assert P.weight_error(0.5) > 0
+    assert chebyshev(3, 0.0).coefficients == (Fraction(1), *[Fraction(0)] * 3)
+    assert exp_polynomial(0.0, 1e-15).degree == exp_polynomial(0, 1e-15, kind="taylor").degree == 0
+
+
+def test_tiny_bounds_keep_their_digits() -> None:
+    assert taylor(0, 1e-300).relative_error == pytest.approx(1e-300, rel=1e-9)
+    assert taylor(2, 1e-5).relative_error == pytest.approx(1e-15 / 6, rel=1e-4)
+    assert 0 < chebyshev(2, 1e-200).relative_error < 1e-300  # what float64 cannot show is rounded up, not to 0
+
+
+def test_beyond_any_use_the_bounds_are_infinite() -> None:
+    P = taylor(2, 1e4)
+    assert (P.relative_error, P.weight_error(1e4), P.slope_error(1e4), P.positive) == (math.inf,) * 3 + (False,)
+    assert P.weight_error(10.0) < math.inf
+    assert taylor(2, 300.0).weight_error(300.0) < math.inf  # about e^600
+    assert taylor(2, 400.0).weight_error(400.0) == math.inf  # beyond float64
+
+
+# --- the polynomials
+
+
+@few
+@given(degrees, bounds)
+def test_taylor(degree: int, bound: float) -> None:
+    P = taylor(degree, bound)
+    assert P.coefficients == tuple(Fraction(1, math.factorial(k)) for k in range(degree + 1))
+    attained = taylor_error_attained(degree, bound)
+    assert not abs(attained - P.relative_error) > attained * arb(2) ** -31 + LEAST
+    assert not P.relative_error > taylor_error(degree, bound) * (1 + arb(2) ** -31) + LEAST
+    assert degree % 2 or P.positive
+
+
+@few
+@given(degrees, bounds)
+def test_chebyshev(degree: int, bound: float) -> None:
+    """Held against the integral (2/π) ∫ e^{B cos θ} cos kθ dθ, by the trapezoidal rule on 128 points."""
+    P = chebyshev(degree, bound)
+    assert not P.relative_error > chebyshev_error(degree, bound) * (1 + arb(2) ** -30) + LEAST
+    thetas = [arb.pi() * (2 * m + 1) / 128 for m in range(64)]
+    series = [sum(((bound * t.cos()).exp() * (k * t).cos() for t in thetas), arb(0)) / 64 for k in range(degree + 1)]
+    for angle in thetas[::9]:
+        true = sum(((1 + (k > 0)) * c * (k * angle).cos() for k, c in enumerate(series)), arb(0))
+        ours = at(P.coefficients, bound * angle.cos()) if bound else arb(1)
+        assert abs(ours - true) < chebyshev_error(degree, bound) * arb(2) ** -50 + arb(2) ** -180
+
+
+@pytest.mark.parametrize("kind", ["taylor", "chebyshev"])
+@pytest.mark.parametrize("bound", [1e-12, 0.3, 1, 4.0, 16.0, 50.0])
+@pytest.mark.parametrize("error", [0.5, 1e-3, 1e-15])
+def test_the_degree_is_the_least_by_the_stated_bound(kind: str, bound: float, error: float) -> None:
+    stated = {"taylor": taylor_error, "chebyshev": chebyshev_error}[kind]
+    P = exp_polynomial(bound, error, kind=kind)
+    assert P.degree == least_degree(bound, error, kind=kind)
+    assert stated(P.degree, float(bound)) <= error
+    assert P.degree == 0 or stated(P.degree - 1, float(bound)) > error
+    assert P.kind == kind
+    assert P.bound == bound
+
+
+@pytest.mark.parametrize("kind", ["taylor", "chebyshev"])
+def test_the_largest_bound_and_the_least_error_that_are_promised(kind: str) -> None:
+    P = exp_polynomial(50, 1e-15, kind=kind)
+    assert 0 < P.relative_error <= 1e-15
+    assert P.positive
+    assert all(0 < P.weight_error(50 * k / 16) <= 2e-15 for k in range(1, 17))
+    assert not any(abs(at(P.coefficients, x) * (-x).exp() - 1) > P.relative_error for x in grid(50)[::10])
+
+
+@few
+@given(st.lists(st.floats(-6, 6), min_size=1, max_size=30), st.integers(0, 4), st.floats(0, 3))
+def test_a_fit_is_positive_and_certified(scores: list[float], half: int, more: float) -> None:
+    bound = max(map(abs, scores)) + more
+    P = fitted(np.array(scores), 2 * half, bound)
+    assert (P.degree, P.bound, P.kind, P.positive) == (2 * half, bound, "fitted", True)
+    assert P.weight_error(bound) < math.inf
+
+
+def test_a_fit_is_better_on_its_scores_and_takes_what_they_do_not_decide_from_chebyshev() -> None:
+    scores = np.random.default_rng(0).normal(size=500) / 2
+    P = fitted(scores, 4)
+    others = taylor(4, P.bound), chebyshev(4, P.bound)
+    ours, *theirs = (float(np.square(Q(scores) - np.exp(scores)).sum()) for Q in (P, *others))
+    assert ours < min(theirs) / 4
+    assert fitted(np.zeros(3), 6, 1.0).relative_error < 2 * chebyshev(6, 1.0).relative_error
+
+
+def test_a_fit_takes_no_more_of_taylor_than_it_needs() -> None:
+    scores = np.concatenate([np.zeros(99), [9.0]])  # the best polynomial of degree 2 is negative somewhere
+    best, safe, P = _least_squares(scores, 2, 9.0), taylor(2, 9.0).coefficients, fitted(scores, 2)
+    mixtures = [
+        tuple((1 - t) * b + t * s for b, s in zip(best, safe, strict=True))
+        for t in (Fraction(k, 1024) for k in range(1025))
+    ]
+    share = mixtures.index(P.coefficients)
+    assert share > 0
+    assert P.positive
+    assert not ExpPolynomial(mixtures[share - 1], 9.0, "any").positive
+
+
+@few
+@given(polynomials())
+def test_derivative_and_antiderivative(P: ExpPolynomial) -> None:
+    whole = ExpPolynomial(P.antiderivative, P.bound, "any")
+    assert whole.derivative == P.coefficients
+    assert P.antiderivative[0] == 0
+    assert len(P.derivative) == max(1, P.degree)
+
+
+# --- evaluation
+
+
+@few
+@given(polynomials(), st.lists(st.floats(-1, 1), min_size=1, max_size=20), st.sampled_from((np.float32, np.float64)))
+def test_evaluation_stays_within_the_loss(P: ExpPolynomial, shares: list[float], dtype: Any) -> None:
+    x = np.clip(np.array(shares) * P.bound, -P.bound, P.bound).astype(dtype)
+    x = x[np.abs(x) <= P.bound]
+    loss = P.loss(dtype)
+    if loss >= 1:
+        with pytest.raises(AltgradError, match=r"positive|loses all"):
+            P(x)
+        return
+    computed = P(x)
+    assert (computed.dtype, computed.shape) == (dtype, x.shape)
+    for ours, point in zip(computed, x, strict=True):
+        true = at(P.coefficients, float(point))
+        assert not abs(arb(float(ours)) - true) > loss * true
+
+
+def test_numbers_and_exact_numbers() -> None:
+    P = taylor(2, 4.0)
+    assert P(2.0) == 5.0
+    assert type(P(2.0)) is float
+    assert P(np.float32(2.0)).dtype == np.float32
+    assert P(np.ones((2, 3))).shape == (2, 3)
+    assert P(np.ones(())) == 2.5
+    assert P(Fraction(1, 3)) == Fraction(25, 18)
+    assert P(2) == 5
+    assert arb(5).overlaps(P(arb(2)))
+    assert [float(x) for x in P(np.array([arb(2), arb(10)], dtype=object))] == [5.0, 61.0]
+
+
+def test_what_a_dtype_cannot_evaluate_is_refused_with_what_would_help() -> None:
+    P = chebyshev(19, 8.0)
+    assert P(np.array([-8.0]))[0] == pytest.approx(math.exp(-8), rel=P.loss(np.float64) + P.relative_error)
+    Q = exp_polynomial(12.0, 0.01)
+    with pytest.raises(AltgradError, match=r"x has dtype float32, which loses all of a polynomial of degree \d+ on"):
+        Q(np.array([0.0], np.float32))
+    with pytest.raises(AltgradError, match=r"needs float64, or a smaller bound"):
+        Q(np.float32(0))
+    with pytest.raises(AltgradError, match=r"dtype float64, which .* on \[-50, 50\], needs a smaller bound"):
+        exp_polynomial(50.0, 0.01)(0.0)
+    with pytest.raises(AltgradError, match="is not positive, needs a smaller bound or another degree"):
+        taylor(1, 2.0)(0.0)
+    assert taylor(2, 1e-3).loss(np.float32) < 1e-6
+    assert ExpPolynomial((Fraction(10) ** 400,), 1.0, "any").loss(np.float64) == math.inf
+
+
+@pytest.mark.parametrize("x", [4.5, -4.5, math.nan, math.inf, np.array([0.0, 4.1]), np.array([np.nan], np.float32)])
+def test_values_beyond_the_bound_are_refused(x: Any) -> None:
+    with pytest.raises(AltgradError, match=r"ExpPolynomial: x has a value beyond the bound, needs values from -4.0"):
+        taylor(2, 4.0)(x)
+
+
+@pytest.mark.parametrize("x", ["1", None, np.array([1]), np.array([1j]), np.array([1.0], np.float16), [1.0], 1j])
+def test_other_types_are_refused(x: Any) -> None:
+    with pytest.raises(AltgradError, match=r"ExpPolynomial: x has type .*, needs numbers of type float32 or float64"):
+        taylor(2, 4.0)(x)
+
+
+# --- refused input
+
+BAD_BOUNDS = (-1.0, math.nan, math.inf, "1", None, True, 1j, 10**400)
+BAD_DEGREES = (-1, 1.0, "2", None, True, DEGREES + 1)
+
+
+@pytest.mark.parametrize("bound", BAD_BOUNDS)
+def test_bad_bounds(bound: Any) -> None:
+    for call in (
+        lambda: taylor(2, bound),
+        lambda: chebyshev(2, bound),
+        lambda: exp_polynomial(bound, 0.1),
+        lambda: least_degree(bound, 0.1),
+        lambda: printed_degree(bound, 0.1),
+        lambda: optimal_degree(bound, 0.1),
+        lambda: taylor(2, 1.0).weight_error(bound),
+        lambda: taylor(2, 1.0).slope_error(bound),
+        lambda: ExpPolynomial((Fraction(1),), bound, "any"),
+    ):
+        with pytest.raises(AltgradError, match="needs a finite real number that is not negative"):
+            call()
+
+
+@pytest.mark.parametrize("degree", BAD_DEGREES)
+def test_bad_degrees(degree: Any) -> None:
+    for make in (taylor, chebyshev):
+        with pytest.raises(AltgradError, match=f"{make.__name__}: degree is .*, needs an integer from 0 to {DEGREES}"):
+            make(degree, 1.0)
+    with pytest.raises(AltgradError, match="fitted: degree"):
+        fitted(np.ones(3), degree)
+
+
+@pytest.mark.parametrize("error", [0.0, 1.0, -0.1, 2.0, math.nan, math.inf, "0.1", None, 1, True])
+def test_bad_errors(error: Any) -> None:
+    for call in (exp_polynomial, least_degree, printed_degree, optimal_degree):
+        with pytest.raises(AltgradError, match="needs a real number between 0 and 1"):
+            call(1.0, error)
+
+
+def test_other_refusals() -> None:
+    with pytest.raises(AltgradError, match=r"exp_polynomial: kind is 'remez', needs 'taylor' or 'chebyshev'"):
+        exp_polynomial(1.0, 0.1, kind="remez")
+    with pytest.raises(AltgradError, match="exp_polynomial: kind is"):
+        least_degree(1.0, 0.1, kind="fitted")
+    with pytest.raises(AltgradError, match=r"relative_error is 0\.1 at bound 1000, needs one that degree 256 reaches"):
+        exp_polynomial(1000.0, 0.1)
+    with pytest.raises(AltgradError, match="chebyshev: bound is 1001, needs at most 1000"):
+        chebyshev(2, 1001.0)
+    with pytest.raises(AltgradError, match="coefficients are all zero"):
+        ExpPolynomial((Fraction(0),), 1.0, "any")
+    with pytest.raises(AltgradError, match="ExpPolynomial: degree is 300"):
+        ExpPolynomial((Fraction(1),) * 301, 1.0, "any")
+
+
+def test_what_cannot_be_fitted() -> None:
+    with pytest.raises(AltgradError, match="fitted: degree is 3, needs an even one"):
+        fitted(np.ones(3), 3)
+    for scores in (np.array([np.nan]), np.array([1.0, np.inf])):
+        with pytest.raises(AltgradError, match="fitted: scores are not all finite"):
+            fitted(scores, 2)
+    for other in (np.array([]), np.array(["1"]), np.array([1j]), np.array([None])):
+        with pytest.raises(AltgradError, match=r"fitted: scores have type .*, needs one real number at least"):
+            fitted(other, 2)
+    with pytest.raises(AltgradError, match=r"fitted: bound is 1, needs at least the largest \|score\|, 2"):
+        fitted(np.array([2.0]), 2, 1.0)
+    with pytest.raises(AltgradError, match=f"at most {FITS:g}"):
+        fitted(np.array([FITS + 1]), 2)
+    assert fitted([1, -1], 2).bound == 1.0
+
+
+# --- I.1, and the limits
+
+
+def test_no_polynomial_here_surpasses_the_limit() -> None:
+    for bound in (0.5, 3.0, 12.0):
+        for degree in (0, 3, 10):
+            for P in (taylor(degree, bound), chebyshev(degree, bound)):
+                assert not digits_limit(degree, bound) < -arb(P.relative_error).log()
+
+
+@pytest.mark.parametrize("bound", [0.1, 1.0, 5.0, 16.0, 50.0])
+def test_necessary_degree_is_the_least_that_the_limit_allows(bound: float) -> None:
+    for error in (0.9, 0.1, 1e-3, 1e-15):
+        degree = necessary_degree(bound, -arb(error).log())
+        assert degree <= least_degree(bound, error)
+        assert not digits_limit(degree, bound) < -arb(error).log()
+        assert degree == 0 or digits_limit(degree - 1, bound) < -arb(error).log()
+    assert necessary_degree(0.0, 100) == 0
+
+
+def test_the_printed_and_the_optimal_degree() -> None:
+    assert printed_degree(2.0, math.exp(-8)) == pytest.approx(8 / math.log(4))
+    assert optimal_degree(4.0, math.exp(-8)) == pytest.approx(8 / math.log(2))
+    assert printed_degree(3.0, math.exp(-8)) == 9.0
+    assert optimal_degree(9.0, math.exp(-8)) == 9.0  # log(1/ε) ≤ B: the quotient is left out
+    assert printed_degree(0.0, 0.1) == optimal_degree(0.0, 0.1) == 0.0
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**32 - 1))
+@few
+def test_factors_of_the_exponential(n: int, d: int, seed: int) -> None:
+    Q, K = np.random.default_rng(seed).uniform(-1, 1, size=(2, n, d))
+    U0, V0 = exponential_factors(Q, K, 1.0, 1e-3)
+    A = np.exp(Q @ K.T / d)
+    g = least_degree(1.0, 1e-3)
+    assert U0.shape == V0.shape == (n, math.comb(d + g, g))
+    assert (np.abs(U0 @ V0.T - A) <= (1e-3 + 1e-12) * A).all()
+
+
+def test_the_statements_are_on_record() -> None:
+    assert [s.id for s in STATEMENTS] == ["I.1", "own/polynomial", "own/degree"]
+
+
+# --- the documentation
+
+EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize(("code", "shown"), EXAMPLES)
+def test_the_tables_of_the_documentation(code: str, shown: str) -> None:
+    """Words are the same; numbers with two digits may differ by one in the last, on another machine."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(code, {})
+    printed = [line.split() for line in output.getvalue().splitlines()]
+    expected = [line.split() for line in shown.splitlines()]
+    assert [len(line) for line in printed] == [len(line) for line in expected]
+    for ours, theirs in zip(chain(*printed), chain(*expected), strict=True):
+        assert ours == theirs or ("e" in theirs and float(ours) == pytest.approx(float(theirs), rel=0.101)), shown
+
+
+def test_the_documentation_has_its_tables() -> None:
+    assert len(EXAMPLES) == 3
