@@ -223,5 +223,6 @@ STATEMENTS: tuple[Statement, ...] = (
             ),
         ),
         note="Rounding is included: value and bound are as returned, in float32 or float64.",
+        related=("own/weights", "own/output", "own/cotangent", "own/moments", "own/differentiate", "own/shift"),
     ),
 )

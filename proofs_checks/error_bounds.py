@@ -1,7 +1,7 @@
 """altgrad's own bounds on the approximate attention layer, which stand beside the paper's "ε/poly(n)".
 
-They are about any two matrices f and f̃ of weights with f̃_ij/f_ij = r_ij/R_i, r_ij in [1, κ]: what is tried is not only
-what a polynomial gives (docs/bounds.md derives each).
+They are about any two matrices f and f̃ of weights with f̃_ij/f_ij = r_ij/R_i, r_ij in [1, κ], or about any Ã in place
+of A = exp(S) with |Ã − A|_ij ≤ E_ij: what is tried is not only what a polynomial gives (docs/bounds.md derives each).
 """
 
 from __future__ import annotations
@@ -30,18 +30,53 @@ OPERANDS = ("X", "W", "W_V", "G", "x")
 SCALES = (unit_scale, paper_scale, odd_scale)
 KAPPAS = (2, 1 + 2.0**-20, 1.25, 10.0)
 PATTERNS = 6
+SIZES = (1, 8, 1 / 8, 2.0**-20)  # of absolute errors, relative to A
+MOVES = 6
 
 
-class Neighbours(Symbols):
+class Approximate(Symbols):
+    """f, some f̃ beside it, and what is made from f̃ as the same thing is made from f."""
+
+    f_tilde: Any
+
+    @property
+    def _choice(self) -> int:
+        """By which x_1 draws what f̃ is."""
+        return int(1024 * abs(self.instance.operands["x"][0]))
+
+    def allowed(self, i: int) -> range:
+        return range(i + 1 if self.causal else self.n)
+
+    def means(self, f: Array, y: Array) -> Array:
+        """Σ_j f_ij y_ja."""
+        return table(lambda i, a: total(f[i, j] * y[j, a] for j in range(self.n)), self.n, y.shape[1])
+
+    @cached_property
+    def K_tilde(self) -> Array:
+        return table(lambda i: total(self.f_tilde[i, j] * self.q[i, j] for j in range(self.n)), self.n)
+
+    @cached_property
+    def p_tilde(self) -> Array:
+        return table(lambda i, j: self.f_tilde[i, j] * (self.q[i, j] - self.K_tilde[i]), self.n, self.n)
+
+    @property
+    def p_approximate(self) -> Array:
+        """What stands for p in the approximate gradient."""
+        return self.p_tilde
+
+    @cached_property
+    def columns(self) -> Array:
+        """y, with which p and p̃ are summed over the keys: X Wᵀ."""
+        X, W, d = self.X, self.W, self.d
+        return table(lambda j, a: total(W[a, b] * X[j, b] for b in range(d)), self.n, d)
+
+
+class Neighbours(Approximate):
     """f, and f̃ with f̃_ij/f_ij proportional to r_ij in [1, κ], along each row.
 
     x_1 draws how: κ, and which entries have r_ij = κ, so that the bounds are met where they are attained. One of the
     two matrices is the softmax; it may be either.
     """
-
-    @property
-    def _choice(self) -> int:
-        return int(1024 * abs(self.instance.operands["x"][0]))
 
     @cached_property
     def _softmax(self) -> Array:
@@ -102,27 +137,7 @@ class Neighbours(Symbols):
     def f_tilde(self) -> Array:
         return self._softmax if self._exchanged else self._neighbour
 
-    def means(self, f: Array, y: Array) -> Array:
-        """Σ_j f_ij y_ja."""
-        return table(lambda i, a: total(f[i, j] * y[j, a] for j in range(self.n)), self.n, y.shape[1])
-
-    @cached_property
-    def K_tilde(self) -> Array:
-        return table(lambda i: total(self.f_tilde[i, j] * self.q[i, j] for j in range(self.n)), self.n)
-
-    @cached_property
-    def p_tilde(self) -> Array:
-        return table(lambda i, j: self.f_tilde[i, j] * (self.q[i, j] - self.K_tilde[i]), self.n, self.n)
-
-    @property
-    def p_approximate(self) -> Array:
-        """What stands for p in the approximate gradient."""
-        return self.p_tilde
-
     # --- what the bounds are made of
-
-    def allowed(self, i: int) -> range:
-        return range(i + 1 if self.causal else self.n)
 
     @cached_property
     def M(self) -> Array:
@@ -159,9 +174,7 @@ class Neighbours(Symbols):
     @cached_property
     def y_deviation(self) -> Array:
         """Of the columns of X Wᵀ."""
-        X, W, d = self.X, self.W, self.d
-        y = table(lambda j, a: total(W[a, b] * X[j, b] for b in range(d)), self.n, d)
-        return self.deviations(self._of_every_row(y))
+        return self.deviations(self._of_every_row(self.columns))
 
     @cached_property
     def q_deviation(self) -> Array:
@@ -202,19 +215,114 @@ class Differentiated(Neighbours):
         return 0 * self.X[0]
 
 
+class Absolute(Approximate):
+    """Ã = A (1 + ε_i t_ij) with t_ij in [−1, 1], and E = |Ã − A| or twice that; T < D̃. Entries of Ã may be negative.
+
+    x_1 draws which are off, which way and how far: one key alone, all of them one way, or by the sign of q − K.
+    """
+
+    @property
+    def _excess(self) -> int:
+        """E over |Ã − A|."""
+        return 2 if self._choice // 96 % 4 == 3 else 1
+
+    @cached_property
+    def _moved(self) -> Array:
+        """t."""
+        pattern, sign = self._choice % MOVES, -1 if self._choice // MOVES % 4 == 3 else 1
+
+        def moved(i: int, j: int) -> Any:
+            match pattern:
+                case 0 | 1:
+                    return arb(sign * int(j == (self._farthest(i) if pattern else 0)))
+                case 2:
+                    return arb(sign * int(j != i))
+                case 3:
+                    return arb(sign if self.q[i, j] > self.K[i] else -sign)
+                case _:
+                    size = arb((3 * i + 5 * j + self.d) % 8) / 7
+                    return sign * size * (1 if pattern == 4 else (-1) ** (i + j))
+
+        return table(moved, self.n, self.n)
+
+    def _farthest(self, i: int) -> int:
+        """The key whose q is the farthest from the mean."""
+        return max(self.allowed(i), key=lambda j: abs(float(self.q[i, j] - self.K[i])))
+
+    def _size(self, i: int) -> Any:
+        """λ. For the farthest key: where its q, which draws the mean to itself, is as far from it as the other end."""
+        far = self._farthest(i)
+        distances = [self.q[i, j] - self.K[i] for j in self.allowed(i)]
+        a, b = abs(distances[far]), max(-x if distances[far] > 0 else x for x in distances)
+        balanced = self._choice % MOVES == 1 and a > b
+        return (a - b) / (a + b) / self.f[i, far] if balanced else arb(SIZES[self._choice // 24 % len(SIZES)])
+
+    @cached_property
+    def _epsilon(self) -> Array:
+        """λ/(1 + λ g_i), g_i = (T_i − (D̃_i − D_i))/(ε_i D_i), so that D̃_i − T_i = D_i/(1 + λ g_i) whatever λ is."""
+
+        def epsilon(i: int) -> Any:
+            t, size = self._moved[i], self._size(i)
+            g = total(self.u[i, j] * (self._excess * abs(t[j]) - t[j]) for j in range(self.n)) / self.alpha[i]
+            return size / (1 + size * g)
+
+        return table(epsilon, self.n)
+
+    @cached_property
+    def A_tilde(self) -> Array:
+        return table(lambda i, j: self.u[i, j] * (1 + self._epsilon[i] * self._moved[i, j]), self.n, self.n)
+
+    @cached_property
+    def E(self) -> Array:
+        def most(i: int, j: int) -> Any:
+            return self._excess * self.u[i, j] * self._epsilon[i] * abs(self._moved[i, j])
+
+        return table(most, self.n, self.n)
+
+    @cached_property
+    def D_tilde(self) -> Array:
+        return table(lambda i: total(self.A_tilde[i]), self.n)
+
+    @cached_property
+    def f_tilde(self) -> Array:
+        return table(lambda i, j: self.A_tilde[i, j] / self.D_tilde[i], self.n, self.n)
+
+    @cached_property
+    def columns(self) -> Array:
+        """X Wᵀ, and what makes most of the last row's errors: q − K̃ where Ã is above A, K̃ − q elsewhere."""
+        far = table(lambda j: (self.q[-1, j] - self.K_tilde[-1]) * (1 if self._moved[-1, j] > 0 else -1), self.n)
+        return np.column_stack([super().columns, far])
+
+
 @dataclass(frozen=True)
-class NeighbourTrial(BoundTrial):
+class ApproximateTrial(BoundTrial):
     """As `BoundTrial`, on two matrices of weights; half of the layers are small, where bounds are attained."""
 
     names: tuple[str, ...] = OPERANDS
     scales: tuple[Any, ...] = SCALES
     masks: tuple[bool, ...] = (False, True)
-    hypothesis: str = "any f̃ with f̃_ij/f_ij proportional to r_ij in [1, κ], κ from 1 + 2⁻²⁰ to 2⁴⁰"
 
     @property
     def instances(self) -> SearchStrategy[Instance]:
         small = layers(*self.scales, masks=self.masks, max_n=3, max_d=2, single=False)
         return one_of(small, super().instances)
+
+
+@dataclass(frozen=True)
+class AbsoluteTrial(ApproximateTrial):
+    """With an absolute error of the exponential."""
+
+    hypothesis: str = "any Ã with |Ã − A|_ij ≤ E_ij and Σ_j E_ij < D̃_i, some entries of Ã negative"
+
+    def symbols(self, instance: Instance) -> Absolute:
+        return Absolute(instance)
+
+
+@dataclass(frozen=True)
+class NeighbourTrial(ApproximateTrial):
+    """With a relative error of the exponential."""
+
+    hypothesis: str = "any f̃ with f̃_ij/f_ij proportional to r_ij in [1, κ], κ from 1 + 2⁻²⁰ to 2⁴⁰"
 
     def symbols(self, instance: Instance) -> Neighbours:
         return Neighbours(instance)
@@ -238,7 +346,7 @@ def off(a: Array, b: Array) -> Array:
     return table(lambda *index: abs(a[index] - b[index]), *a.shape)
 
 
-def weights(s: Neighbours) -> Array:
+def weights(s: Approximate) -> Array:
     """|f̃ − f|."""
     return off(s.f_tilde, s.f)
 
@@ -258,7 +366,7 @@ def pairs(s: Neighbours) -> Array:
     return table(entry, n, n)
 
 
-def output(s: Neighbours) -> Array:
+def output(s: Approximate) -> Array:
     """|s̃ − s|."""
     return off(s.means(s.f_tilde, s.h), s.means(s.f, s.h))
 
@@ -268,15 +376,14 @@ def row_means(s: Neighbours) -> Array:
     return off(s.K_tilde, table(lambda i: total(s.f[i, j] * s.q[i, j] for j in range(s.n)), s.n))
 
 
-def cotangent(s: Neighbours) -> Array:
+def cotangent(s: Approximate) -> Array:
     """|p̃ − p|, p̃ as the approximate gradient has it."""
     return off(s.p_approximate, s.p)
 
 
-def along_keys(s: Neighbours) -> Array:
-    """|(p̃ − p) X Wᵀ|."""
-    y = s.X @ s.W.T
-    return off(s.means(s.p_tilde, y), s.means(s.p, y))
+def along_keys(s: Approximate) -> Array:
+    """|(p̃ − p) y|, y = X Wᵀ or more."""
+    return off(s.means(s.p_tilde, s.columns), s.means(s.p, s.columns))
 
 
 def gradient_X(s: Neighbours) -> Array:
@@ -591,6 +698,84 @@ def X_values_alone(
 def W_own_position(F: Array, X: Array, scale: Any, centre: Array) -> Array:
     """False: only what a position has of itself."""
     return formulas.gradient_W_error(F * np.eye(len(X), dtype=int), X, scale, centre)
+
+
+def absolute_without_T(E: Array, f_tilde: Array, D_tilde: Array) -> Array:
+    """False: as if the row sum did not move."""
+    return E / D_tilde[:, None]
+
+
+def absolute_over_D(E: Array, f_tilde: Array, D_tilde: Array) -> Array:
+    """False: D̃ for D̃ − T."""
+    return formulas.weight_error_absolute(E, f_tilde, _over_D(E, D_tilde))
+
+
+def absolute_half_E(E: Array, f_tilde: Array, D_tilde: Array) -> Array:
+    """False: as if |Δ_i| ≤ ½ T_i."""
+    return formulas.weight_error_absolute(E / 2, f_tilde, D_tilde)
+
+
+def output_over_D(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
+    """False: D̃ for D̃ − T."""
+    return formulas.output_error_absolute(E, f_tilde, _over_D(E, D_tilde), h)
+
+
+def output_half_E(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
+    """False: as if |Δ_i| ≤ ½ T_i."""
+    return formulas.output_error_absolute(E / 2, f_tilde, D_tilde, h)
+
+
+def output_from_zero(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
+    """False: |h_j| for |h_j − s̃|, as if the row sum did not move."""
+    return E @ abs(h) / (D_tilde - E.sum(axis=1))[:, None]
+
+
+def cotangent_tau_once(E: Array, f_tilde: Array, D_tilde: Array, q: Array, K_tilde: Array, causal: bool) -> Array:
+    """False: τ for 2τ, as if either f or K did not move."""
+    T = E.sum(axis=1)
+    once = f_tilde * (_farthest(q, K_tilde, causal) * T / (D_tilde - T))[:, None]
+    return formulas.cotangent_error_absolute(E, f_tilde, D_tilde, q, K_tilde, causal) - once
+
+
+def cotangent_over_D(E: Array, f_tilde: Array, D_tilde: Array, q: Array, K_tilde: Array, causal: bool) -> Array:
+    """False: D̃ for D̃ − T."""
+    return formulas.cotangent_error_absolute(E, f_tilde, _over_D(E, D_tilde), q, K_tilde, causal)
+
+
+def cotangent_half_E(E: Array, f_tilde: Array, D_tilde: Array, q: Array, K_tilde: Array, causal: bool) -> Array:
+    """False: as if |Δ_i| ≤ ½ T_i."""
+    return formulas.cotangent_error_absolute(E / 2, f_tilde, D_tilde, q, K_tilde, causal)
+
+
+def sums_without_T(
+    E: Array, f: Array, D_tilde: Array, q: Array, K_tilde: Array, p_tilde: Array, columns: Array, causal: bool
+) -> Array:
+    """False: as if the row sum did not move."""
+    return formulas.sum_error_absolute(E, f, D_tilde, q, K_tilde, 0 * p_tilde, columns, causal)
+
+
+def sums_over_D(
+    E: Array, f: Array, D_tilde: Array, q: Array, K_tilde: Array, p_tilde: Array, columns: Array, causal: bool
+) -> Array:
+    """False: D̃ for D̃ − T."""
+    return formulas.sum_error_absolute(E, f, _over_D(E, D_tilde), q, K_tilde, p_tilde, columns, causal)
+
+
+def sums_about_approximate_mean(
+    E: Array, f_tilde: Array, D_tilde: Array, q: Array, K_tilde: Array, p_tilde: Array, columns: Array, causal: bool
+) -> Array:
+    """False: the mean with the weights f̃ for m."""
+    return formulas.sum_error_absolute(E, f_tilde, D_tilde, q, K_tilde, p_tilde, columns, causal)
+
+
+def _over_D(E: Array, D_tilde: Array) -> Array:
+    """What has to stand for D̃ for D̃ − T to be D̃."""
+    return D_tilde + E.sum(axis=1)
+
+
+def _farthest(q: Array, K_tilde: Array, causal: bool) -> Array:
+    rows = (abs(q[i, : i + 1 if causal else None] - K) for i, K in enumerate(K_tilde))
+    return np.stack([row.max() for row in rows])
 
 
 def antiderivative_for_weights(Q: Array, K: Array, G: Array, h: Array, coefficients: Array, causal: bool) -> Array:
@@ -945,5 +1130,41 @@ STATEMENTS: tuple[Statement, ...] = (
                 less=False,
             ),
         ),
+    ),
+    bound(
+        "own/moments",
+        "The attention layer under an absolute error of the exponential",
+        (
+            ours(
+                "weights",
+                "|f̃ − f|_ij ≤ (E_ij + f̃_ij T_i)/(D̃_i − T_i) if |Ã − A|_ij ≤ E_ij, T_i = Σ_j E_ij < D̃_i",
+                formulas.weight_error_absolute,
+                AbsoluteTrial("|f̃ − f|", weights),
+                {"without T": absolute_without_T, "D̃ for D̃ − T": absolute_over_D, "½ E": absolute_half_E},
+            ),
+            ours(
+                "output",
+                "|s̃ − s|_ic ≤ Σ_j E_ij |h_jc − s̃_ic|/(D̃_i − T_i)",
+                formulas.output_error_absolute,
+                AbsoluteTrial("|s̃ − s|", output),
+                {"D̃ for D̃ − T": output_over_D, "½ E": output_half_E, "|h_jc|": output_from_zero},
+            ),
+            ours(
+                "cotangent",
+                "|p̃ − p|_ij ≤ E_ij Q_i (1 + τ_i)/(D̃_i − T_i) + f̃_ij Q_i (2τ_i + τ_i²), τ_i = T_i/(D̃_i − T_i),"
+                " Q_i = max_j |q_ij − K̃_i| over the keys that the mask allows",
+                formulas.cotangent_error_absolute,
+                AbsoluteTrial("|p̃ − p|", cotangent),
+                {"τ for 2τ": cotangent_tau_once, "D̃ for D̃ − T": cotangent_over_D, "½ E": cotangent_half_E},
+            ),
+            ours(
+                "sums over keys",
+                "|Σ_j (p̃ − p)_ij y_ja| ≤ (Q_i Σ_j E_ij |y_ja − m_ia| + T_i |Σ_j p̃_ij y_ja|)/(D̃_i − T_i), m = f y",
+                formulas.sum_error_absolute,
+                AbsoluteTrial("|(p̃ − p) y|", along_keys),
+                {"without T": sums_without_T, "D̃ for D̃ − T": sums_over_D, "f̃ y for m": sums_about_approximate_mean},
+            ),
+        ),
+        note="Entries of Ã may be negative. In linear time where E is a polynomial of the scores.",
     ),
 )

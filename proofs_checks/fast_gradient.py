@@ -7,7 +7,8 @@ on what a polynomial gives. Algorithm 1 is tried on exact factors as well, where
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from inspect import Parameter, Signature, signature
+from typing import Any, Literal, Self
 
 import numpy as np
 from flint import arb
@@ -25,7 +26,7 @@ from proofs_checks.equation import (
     form,
     reproduction,
 )
-from proofs_checks.falsify import Altered, doubled, transposed, wrong_sign_or_factor
+from proofs_checks.falsify import Altered, doubled, transposed, with_transposed, wrong_sign_or_factor
 from proofs_checks.ground_truth import BITS, balls, frozen
 from proofs_checks.inequality import BoundTrial, exceeds
 from proofs_checks.instances import Instance, Scale, layers, odd_scale, paper_scale, shapes, unit_scale
@@ -44,7 +45,7 @@ from reference.softmax_attention import Array
 # --- factors of f, and what is made of them
 
 
-class Approximation(Symbols):
+class AnyFactors(Symbols):
     """f̃ = U1 V1ᵀ with any factors: f plus t (x yᵀ + Y (X W_out)ᵀ), for t = 1, a small t and t = 0."""
 
     @property
@@ -183,7 +184,7 @@ class Approximation(Symbols):
         )
 
 
-class Mended(Approximation):
+class Mended(AnyFactors):
     """The five terms as they are after the repair of E.11."""
 
     def five_terms(self, f: Array, K: Array) -> Array:
@@ -198,7 +199,7 @@ class Mended(Approximation):
         return np.stack([*scaled, product(f.T, product(self.G, self.W_V.T))])
 
 
-class Exact(Approximation):
+class Exact(AnyFactors):
     """f, p1 and p2 themselves as factors: U1 = f and V1 = I, and so on."""
 
     @property
@@ -269,7 +270,7 @@ def z4(symbols: Symbols, f: Array) -> Array:
 class FactorEquation(EquationTrial):
     """As `EquationTrial`, on factors."""
 
-    of: type[Approximation] = Approximation
+    of: type[AnyFactors] = AnyFactors
 
     def symbols(self, instance: Instance) -> Symbols:
         return self.of(instance, self.convention)
@@ -279,7 +280,7 @@ class FactorEquation(EquationTrial):
 class FactorBound(BoundTrial):
     """As `BoundTrial`, on factors."""
 
-    of: type[Approximation] = Approximation
+    of: type[AnyFactors] = AnyFactors
     max_n: int = 5
     max_d: int = 5
 
@@ -383,6 +384,31 @@ def dL_dW_V_of_factors(symbols: Symbols) -> Array:
     return table(lambda a, c: total(X[j, a] * symbols.f_tilde[i, j] * G[i, c] for i, j in places), d, d)
 
 
+def D6_of_factors(symbols: Symbols) -> Array:
+    """−f̃ diag(K) X Wᵀ."""
+    return -product(z6_of_factors(symbols), product(symbols.X, symbols.W.T))
+
+
+def D7_of_factors(symbols: Symbols) -> Array:
+    """(f̃ ⊙ (h Gᵀ)) X Wᵀ."""
+    return product(z7_of_factors(symbols), product(symbols.X, symbols.W.T))
+
+
+def D8_of_factors(symbols: Symbols) -> Array:
+    """f̃ G W_Vᵀ."""
+    return product(symbols.f_tilde, product(symbols.G, symbols.W_V.T))
+
+
+def D2_of_factors(symbols: Symbols) -> Array:
+    """−diag(K) f̃ X W."""
+    return -product(z2_of_factors(symbols), product(symbols.X, symbols.W))
+
+
+def D4_of_factors(symbols: Symbols) -> Array:
+    """(f̃ ⊙ (G hᵀ)) X W."""
+    return product(z4_of_factors(symbols), product(symbols.X, symbols.W))
+
+
 def z6_of_factors(symbols: Symbols) -> Array:
     """f̃_ij K_j."""
     return z6(symbols, symbols.f_tilde, symbols.K)
@@ -436,6 +462,11 @@ def error_z2_with_K(symbols: Symbols) -> arb:
     return largest(z2(symbols, symbols.f_tilde, symbols.K_tilde) - symbols.z2)
 
 
+def error_z6_and_z2(symbols: Symbols) -> arb:
+    """The larger of ‖f̃ diag(K) − z6‖∞ and ‖diag(K) f̃ − z2‖∞."""
+    return largest(np.stack([z6_of_factors(symbols) - symbols.z6, z2_of_factors(symbols) - symbols.z2]))
+
+
 def error_z4(symbols: Symbols) -> arb:
     """‖f̃ ⊙ (G hᵀ) − z4‖∞."""
     return largest(z4_of_factors(symbols) - symbols.z4)
@@ -444,6 +475,12 @@ def error_z4(symbols: Symbols) -> arb:
 def error_D6(symbols: Symbols) -> arb:
     """‖(z̃6 − z6) X Wᵀ‖∞."""
     return largest(product(z6_of_factors(symbols) - symbols.z6, product(symbols.X, symbols.W.T)))
+
+
+def error_D6_with_K(symbols: Symbols) -> arb:
+    """The same with f̃ diag(K̃) for z̃6, K̃ made from f̃."""
+    off = z6(symbols, symbols.f_tilde, symbols.K_tilde) - symbols.z6
+    return largest(product(off, product(symbols.X, symbols.W.T)))
 
 
 def error_D7(symbols: Symbols) -> arb:
@@ -459,6 +496,12 @@ def error_D8(symbols: Symbols) -> arb:
 def error_D2(symbols: Symbols) -> arb:
     """‖(z̃2 − z2) X W‖∞."""
     return largest(product(z2_of_factors(symbols) - symbols.z2, product(symbols.X, symbols.W)))
+
+
+def error_D2_with_K(symbols: Symbols) -> arb:
+    """The same with diag(K̃) f̃ for z̃2, K̃ made from f̃."""
+    off = z2(symbols, symbols.f_tilde, symbols.K_tilde) - symbols.z2
+    return largest(product(off, product(symbols.X, symbols.W)))
 
 
 def error_D4(symbols: Symbols) -> arb:
@@ -480,6 +523,22 @@ def error_p(symbols: Symbols) -> arb:
     """‖Xᵀ (p̃1 − p̃2) X − Xᵀ (p1 − p2) X‖∞."""
     p_tilde = product(symbols.U3, symbols.V3.T) - product(symbols.U4, symbols.V4.T)
     return largest(product(symbols.X.T, product(p_tilde - symbols.p1 + symbols.p2, symbols.X)))
+
+
+def g_w_of_p(symbols: Symbols) -> Array:
+    """Xᵀ (p̃1 − p̃2) X."""
+    p_tilde = product(symbols.U3, symbols.V3.T) - product(symbols.U4, symbols.V4.T)
+    return product(symbols.X.T, product(p_tilde, symbols.X))
+
+
+def error_g_w_of_p(symbols: Symbols) -> arb:
+    """‖Xᵀ (p̃1 − p̃2) X − dL/dW‖∞."""
+    return largest(g_w_of_p(symbols) - symbols.dL_dW)
+
+
+def error_g_w_of_p_scaled(symbols: Symbols) -> arb:
+    """‖τ Xᵀ (p̃1 − p̃2) X − dL/dW‖∞."""
+    return largest(symbols.scale * g_w_of_p(symbols) - symbols.dL_dW)
 
 
 def error_g_w(symbols: Symbols) -> arb:
@@ -517,6 +576,24 @@ def error_g_v(symbols: Symbols) -> arb:
 
 
 # --- false variants
+
+
+@dataclass(frozen=True)
+class Over:
+    """False: a bound divided by n or d, as if it had a factor less."""
+
+    bound: Claim
+    size: Literal["n", "d"]
+
+    @property
+    def __signature__(self) -> Signature:
+        own = signature(self.bound)
+        names = dict.fromkeys([*own.parameters, self.size])
+        return Signature([Parameter(name, Parameter.KEYWORD_ONLY) for name in names])
+
+    def __call__(self, **operands: Any) -> Any:
+        taken = signature(self.bound).parameters
+        return self.bound(**{k: v for k, v in operands.items() if k in taken}) / operands[self.size]
 
 
 def X_transpose(X: Array, W: Array, W_V: Array, G: Array, *, scale: Any, causal: bool = False) -> Array:
@@ -620,16 +697,6 @@ def g_w_with_sum(X: Array, W: Array, W_V: Array, G: Array) -> Array:
     return X.T @ (attn.p1(f, q) + attn.p2(f, q)) @ X
 
 
-def one_of_n(n: int) -> arb:
-    """A factor n − 1 where n belongs."""
-    return (arb(n) - 1) / n
-
-
-def E_2_one_less(U1: Array, V1: Array, f: Array, K: Array) -> Any:
-    """False: a factor n − 1."""
-    return bounds.E_2_bound(U1, V1, f, K) * one_of_n(len(f))
-
-
 def E_2_without_K(U1: Array, V1: Array, f: Array) -> Any:
     """False: without ‖diag(K)‖∞."""
     return len(f) * largest(U1 @ V1.T - f)
@@ -641,74 +708,9 @@ def K_without_product(U1: Array, V1: Array, f: Array, K: Array, h: Array, G: Arr
     return epsilon * largest(K) + h.size * epsilon * largest(h) * largest(G)
 
 
-def E_3_without_n(U6: Array, V6: Array, z6: Array, X: Array, W: Array) -> Any:
-    """False: without the factor n."""
-    return bounds.E_3_bound(U6, V6, z6, X, W) / len(X)
-
-
-def E_3_without_d(U6: Array, V6: Array, z6: Array, X: Array, W: Array) -> Any:
-    """False: without the factor d."""
-    return bounds.E_3_bound(U6, V6, z6, X, W) / len(W)
-
-
-def E_4_without_d(U1: Array, V1: Array, f: Array, h: Array, G: Array) -> Any:
-    """False: without the factor d."""
-    return bounds.E_4_bound(U1, V1, f, h, G) / h.shape[1]
-
-
 def E_4_without_h(U1: Array, V1: Array, f: Array, G: Array) -> Any:
     """False: without ‖h‖∞."""
     return G.shape[1] * largest(G) * largest(U1 @ V1.T - f)
-
-
-def E_5_without_n(U7: Array, V7: Array, z7: Array, X: Array, W: Array) -> Any:
-    """False: without the factor n."""
-    return bounds.E_5_bound(U7, V7, z7, X, W) / len(X)
-
-
-def E_5_without_d(U7: Array, V7: Array, z7: Array, X: Array, W: Array) -> Any:
-    """False: without the factor d."""
-    return bounds.E_5_bound(U7, V7, z7, X, W) / len(W)
-
-
-def E_6_without_n(U1: Array, V1: Array, f: Array, G: Array, W_V: Array) -> Any:
-    """False: without the factor n."""
-    return bounds.E_6_bound(U1, V1, f, G, W_V) / len(G)
-
-
-def E_6_without_d(U1: Array, V1: Array, f: Array, G: Array, W_V: Array) -> Any:
-    """False: without the factor d."""
-    return bounds.E_6_bound(U1, V1, f, G, W_V) / len(W_V)
-
-
-def E_7_one_less(U1: Array, V1: Array, f: Array, K: Array) -> Any:
-    """False: a factor n − 1."""
-    return bounds.E_7_bound(U1, V1, f, K) * one_of_n(len(f))
-
-
-def E_8_without_n(U9: Array, V9: Array, z2: Array, X: Array, W: Array) -> Any:
-    """False: without the factor n."""
-    return bounds.E_8_bound(U9, V9, z2, X, W) / len(X)
-
-
-def E_8_without_d(U9: Array, V9: Array, z2: Array, X: Array, W: Array) -> Any:
-    """False: without the factor d."""
-    return bounds.E_8_bound(U9, V9, z2, X, W) / len(W)
-
-
-def E_9_without_d(U1: Array, V1: Array, f: Array, h: Array, G: Array) -> Any:
-    """False: without the factor d."""
-    return bounds.E_9_bound(U1, V1, f, h, G) / h.shape[1]
-
-
-def E_10_without_n(U10: Array, V10: Array, z4: Array, X: Array, W: Array) -> Any:
-    """False: without the factor n."""
-    return bounds.E_10_bound(U10, V10, z4, X, W) / len(X)
-
-
-def E_10_without_d(U10: Array, V10: Array, z4: Array, X: Array, W: Array) -> Any:
-    """False: without the factor d."""
-    return bounds.E_10_bound(U10, V10, z4, X, W) / len(W)
 
 
 def largest_of_five(D_tilde: Array, D: Array) -> Any:
@@ -721,19 +723,14 @@ def without_values(D_tilde: Array, D: Array) -> Any:
     return bounds.E_11_bound(D_tilde[:4], D[:4])
 
 
-def F_5_one_n(U3: Array, V3: Array, U4: Array, V4: Array, p1: Array, p2: Array, X: Array) -> Any:
-    """False: n for n²."""
-    return bounds.F_5_bound(U3, V3, U4, V4, p1, p2, X) / len(X)
+def F_5_scaled_twice(U3: Array, V3: Array, U4: Array, V4: Array, p1: Array, p2: Array, X: Array, scale: Any) -> Any:
+    """False: τ² for |τ|."""
+    return abs(scale) * bounds.F_5_bound_scaled(U3, V3, U4, V4, p1, p2, X, scale)
 
 
 def F_5_p1_alone(U3: Array, V3: Array, p1: Array, X: Array) -> Any:
     """False: the error of p2 forgotten."""
     return len(X) ** 2 * largest(X) ** 2 * largest(U3 @ V3.T - p1)
-
-
-def G_4_one_n(U1: Array, V1: Array, f: Array, X: Array, G: Array) -> Any:
-    """False: n for n²."""
-    return bounds.G_4_bound(U1, V1, f, X, G) / len(X)
 
 
 def G_4_with_d(U1: Array, V1: Array, f: Array, X: Array, G: Array) -> Any:
@@ -751,29 +748,24 @@ def K_bits_of_two(d: int, bits: int) -> int:
     return d**2 * 4**bits
 
 
-def z_bits_without_d(d: int, bits: int, epsilon: Any) -> Any:
-    """False: d for d²."""
-    return d * 8**bits * epsilon
-
-
 def z_bits_of_two(d: int, bits: int, epsilon: Any) -> Any:
     """False: 4^b for a product of three numbers up to 2^b."""
     return d**2 * 4**bits * epsilon
 
 
-def D_bits_without_n(d: int, bits: int, epsilon: Any) -> Any:
-    """False: no factor n."""
-    return d**3 * 32**bits * epsilon
+def z_bits_K_without_n(d: int, bits: int, epsilon: Any) -> Any:
+    """False: an error of K as of one product, not of n."""
+    return bounds.z_bits_with_K(1, d, bits, epsilon)
+
+
+def D_bits_K_without_n(n: int, d: int, bits: int, epsilon: Any) -> Any:
+    """False: an error of K as of one product, not of n."""
+    return n * bounds.D_bits_with_K(1, d, bits, epsilon)
 
 
 def D_bits_of_four(n: int, d: int, bits: int, epsilon: Any) -> Any:
     """False: 16^b for a product of five numbers up to 2^b."""
     return n * d**3 * 16**bits * epsilon
-
-
-def D8_bits_without_d(n: int, bits: int, epsilon: Any) -> Any:
-    """False: no factor d."""
-    return n * 4**bits * epsilon
 
 
 def D8_bits_of_one(n: int, d: int, bits: int, epsilon: Any) -> Any:
@@ -794,16 +786,6 @@ def g_t_bits_one_term(n: int, d: int, bits: int, epsilon: Any) -> Any:
 def g_w_bits_K_exact(n: int, d: int, bits: int, epsilon: Any) -> Any:
     """False: as if K were exact."""
     return 2 * n**2 * d**2 * 32**bits * epsilon
-
-
-def g_w_bits_one_n(n: int, d: int, bits: int, epsilon: Any) -> Any:
-    """False: n for n²."""
-    return bounds.g_w_bits(n, d, bits, epsilon) / n
-
-
-def g_v_bits_one_n(n: int, bits: int, epsilon: Any) -> Any:
-    """False: n for n²."""
-    return n * 4**bits * epsilon
 
 
 def g_v_bits_of_one(n: int, bits: int, epsilon: Any) -> Any:
@@ -884,9 +866,9 @@ def implied(power: str, explicit: Form) -> Form:
     """An explicit bound that implies an error of ε over any polynomial."""
     return replace(
         explicit,
-        implication="entries of O(log n) bits are at most 2^b with b ≤ c log2 n; d ≤ n^k for large n; ε here is"
-        " ‖f̃ − f‖∞, at most ε/n^l for an l of one's choice (C.13), and below 1: the right side is at most"
-        f" {power} · ε/n^l, and l is chosen to make this less than ε over any given polynomial",
+        implication="entries of O(log n) bits are at most 2^b with b ≤ c log2 n; d ≤ n^k for large n; call ‖f̃ − f‖∞ e:"
+        " by C.13 it is at most ε/n^l, for any l, and below 1. The right side, with e for ε, is at most"
+        f" {power} · e, and l is chosen to make this less than ε over any given polynomial",
     )
 
 
@@ -901,16 +883,56 @@ def masked_term(name: str, claim: str, formula: Claim, truth: Any, left: str, fa
     )
 
 
+def computed(truth: Callable[[Any], Array], left: str) -> FactorEquation:
+    """A trial of how one of the D̃_k is multiplied out."""
+    return FactorEquation(truth, left, scales=ANY_SCALE, hypothesis="any factors", max_n=4)
+
+
+def false_products(formula: Claim, weights: str) -> dict[str, Claim]:
+    """Twice the product, and the product with its weights transposed."""
+    return {"twice": Altered(formula, doubled), **with_transposed(formula, weights)}
+
+
+def computation(claim: str, formula: Claim, truth: Callable[[Any], Array], left: str, weights: str = "W") -> Part:
+    """How one of the D̃_k is multiplied out."""
+    false = {**wrong_sign_or_factor(formula), **false_products(formula, weights)}
+    return Part(
+        kind="construction", name="computation", claim=claim, forms=(form(formula, computed(truth, left), false),)
+    )
+
+
+def lost_sign(k: int, z: int, weights: str, printed: Claim, repaired: Claim, truth: Callable[[Any], Array]) -> Part:
+    """How D̃6 or D̃2 is multiplied out."""
+    trial, left = computed(truth, f"D̃{k}"), f"U{z}(V{z}ᵀX{weights})"
+    return Part(
+        kind="construction",
+        claim=f"D̃{k} is computed as V{z}ᵀX, then (V{z}ᵀX){weights}, then {left}",
+        fault="misprint",
+        consequence=f"The steps give −D̃{k}: a sum of the five terms with what they give is off by 2‖D̃{k}‖∞. The same"
+        " proof has the sign some lines before, and the bound on the error is the same for either.",
+        forms=(
+            form(printed, trial, false_products(printed, "W")),
+            form(
+                repaired,
+                trial,
+                {**false_products(repaired, "W"), "as printed": printed},
+                role="repaired",
+                reading=f"−{left}",
+            ),
+        ),
+    )
+
+
 def error_form(measured: Callable[[Any], arb], **more: Any) -> Form:
     """A form of the error of g_t for entries of at most 2^b."""
-    false = {"K taken for exact": g_t_bits_K_exact, "D2 and D4 forgotten": g_t_bits_one_term}
+    false: dict[str, Claim] = {"K taken for exact": g_t_bits_K_exact, "D2 and D4 forgotten": g_t_bits_one_term}
     quantity = "‖g_t − dL/dT_{i−1}‖∞"
     return bound(bounds.g_t_bits, quantity, measured, false, names=LAYER, max_n=4, max_d=3, **more)
 
 
 def error_W_form(measured: Callable[[Any], arb], scales: tuple[Scale, ...], reading: str, **more: Any) -> Form:
     """A form of the error of g_w for entries of at most 2^b."""
-    false = {"K taken for exact": g_w_bits_K_exact, "n for n²": g_w_bits_one_n}
+    false: dict[str, Claim] = {"K taken for exact": g_w_bits_K_exact, "n for n²": Over(bounds.g_w_bits, "n")}
     quantity, sizes = "‖g_w − dL/dW‖∞", {"max_n": 4, "max_d": 3}
     return bound(
         bounds.g_w_bits, quantity, measured, false, names=LAYER, scales=scales, reading=reading, **sizes, **more
@@ -931,7 +953,11 @@ FALSE_LAST_STEP: dict[str, Claim] = {
     "the bound for the norm": bounds.F_5_bound,
     "twice": Altered(bounds.F_5_last_step_1, doubled),
 }
-FALSE_G_V_BITS: dict[str, Claim] = {"n for n²": g_v_bits_one_n, "2^b for 4^b": g_v_bits_of_one}
+FALSE_Z_BITS_WITH_K: dict[str, Claim] = {"K taken for exact": bounds.z_bits, "without n": z_bits_K_without_n}
+FALSE_D_BITS_WITH_K: dict[str, Claim] = {"K taken for exact": bounds.D_bits, "without n": D_bits_K_without_n}
+FALSE_F_5: dict[str, Claim] = {"n for n²": Over(bounds.F_5_bound, "n"), "p̃1 alone": F_5_p1_alone}
+FALSE_G_4: dict[str, Claim] = {"n for n²": Over(bounds.G_4_bound, "n"), "n d for n²": G_4_with_d}
+FALSE_G_V_BITS: dict[str, Claim] = {"n for n²": Over(bounds.g_v_bits, "n"), "2^b for 4^b": g_v_bits_of_one}
 MASKED_W_V = EquationTrial(dL_dW_V, "dL/dW_V", names=("X", "W", "G"), scales=(paper_scale,), masks=(True,))
 FALSE_CAUSAL_V: dict[str, Claim] = {**wrong_sign_or_factor(fast.g_v_causal), "without the mask": g_v_unmasked}
 MASKED_W = EquationTrial(dL_dW, "dL/dW", scales=(paper_scale,), masks=(True,))
@@ -1110,7 +1136,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             "Xᵀ f̃ᵀ G",
                             names=("X", "G", "x", "y"),
                             hypothesis="any factors",
-                            of=Approximation,
+                            of=AnyFactors,
                         ),
                         {**FALSE_W_V, "as printed": fast.g_v_printed},
                         role="repaired",
@@ -1162,21 +1188,21 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="‖U6V6ᵀ − z6‖∞ = ‖U1V1ᵀ diag(K) − f diag(K)‖∞ ≤ n‖U1V1ᵀ − f‖∞‖diag(K)‖∞",
                 fault="gap",
                 consequence="K is computed from s (E.1), and s takes n² d time: an almost linear algorithm has only"
-                " f̃ h (C.14). What this does to K is not in the bound. The repair is larger by a factor of about"
-                " n d‖h‖∞‖G‖∞/‖K‖∞; ε/poly(n) survives it.",
+                " f̃ h (C.14). What this does to K is not in the bound. The repair is larger by a factor of"
+                " 1/n + (1 + ε) d‖h‖∞‖G‖∞/‖K‖∞; ε/poly(n) survives it.",
                 forms=(
                     bound(
                         bounds.E_2_bound,
                         "‖U6V6ᵀ − z6‖∞",
                         error_z6,
-                        {"n − 1 for n": E_2_one_less, "without ‖diag(K)‖∞": E_2_without_K},
+                        {"the mean of |K|": mean_of_K, "without ‖diag(K)‖∞": E_2_without_K},
                         reading=EXACT_K,
                     ),
                     bound(
                         bounds.E_2_bound,
                         "‖U6V6ᵀ − z6‖∞ with K̃ for K",
                         error_z6_with_K,
-                        {"n − 1 for n": E_2_one_less, "without ‖diag(K)‖∞": E_2_without_K},
+                        {"the mean of |K|": mean_of_K, "without ‖diag(K)‖∞": E_2_without_K},
                         reading=FACTORED_K,
                     ),
                     bound(
@@ -1200,8 +1226,18 @@ STATEMENTS: tuple[Statement, ...] = (
                             bounds.z_bits,
                             "‖U6V6ᵀ − z6‖∞",
                             error_z6,
-                            {"d for d²": z_bits_without_d, "4^b for 8^b": z_bits_of_two},
+                            {"d for d²": Over(bounds.z_bits, "d"), "4^b for 8^b": z_bits_of_two},
                             reading=f"{EXACT_K}; {POLY_D}",
+                        ),
+                    ),
+                    implied(
+                        "3 n^{1+2k+3c}",
+                        bound(
+                            bounds.z_bits_with_K,
+                            "‖U6V6ᵀ − z6‖∞ with K̃ for K",
+                            error_z6_with_K,
+                            FALSE_Z_BITS_WITH_K,
+                            reading=f"{FACTORED_K}; {POLY_D}",
                         ),
                     ),
                 ),
@@ -1258,7 +1294,7 @@ STATEMENTS: tuple[Statement, ...] = (
                         bounds.E_3_bound,
                         "‖z̃6 X Wᵀ − z6 X Wᵀ‖∞",
                         error_D6,
-                        {"no factor n": E_3_without_n, "no factor d": E_3_without_d},
+                        {"no factor n": Over(bounds.E_3_bound, "n"), "no factor d": Over(bounds.E_3_bound, "d")},
                     ),
                 ),
             ),
@@ -1273,8 +1309,18 @@ STATEMENTS: tuple[Statement, ...] = (
                             bounds.D_bits,
                             "‖D̃6 − D6‖∞",
                             error_D6,
-                            {"no factor n": D_bits_without_n, "16^b for 32^b": D_bits_of_four},
+                            {"no factor n": Over(bounds.D_bits, "n"), "16^b for 32^b": D_bits_of_four},
                             reading=f"{EXACT_K}; {POLY_D}",
+                        ),
+                    ),
+                    implied(
+                        "3 n^{2+3k+5c}",
+                        bound(
+                            bounds.D_bits_with_K,
+                            "‖D̃6 − D6‖∞ with K̃ for K",
+                            error_D6_with_K,
+                            FALSE_D_BITS_WITH_K,
+                            reading=f"{FACTORED_K}; {POLY_D}",
                         ),
                     ),
                 ),
@@ -1287,8 +1333,17 @@ STATEMENTS: tuple[Statement, ...] = (
         ),
         assumes=("entries of X, W, W_V, G_i have O(log n) bits",),
         uses=("C.3", "D.3", "D.10", "E.2"),
-        note="The conditions print B6 ∈ R^{n×n}; Lemma D.3 has B6 ∈ R^{n×d}. The three steps of the"
-        " computation leave out the minus sign of D6.",
+        note="The conditions print B6 ∈ R^{n×n}; Lemma D.3 has B6 ∈ R^{n×d}.",
+        related=("E.3/computation",),
+    ),
+    Statement(
+        id="E.3/computation",
+        kind="lemma",
+        title="How D6 is multiplied out",
+        locus="Appendix E.1, proof of Lemma E.3, running time",
+        parts=(lost_sign(6, 6, "Wᵀ", fast.D6_factored_printed, fast.D6_factored, D6_of_factors),),
+        uses=("D.10",),
+        note="The steps are listed for the time they take; what they are to give is named D̃6 in the lemma alone.",
     ),
     Statement(
         id="E.4",
@@ -1319,7 +1374,7 @@ STATEMENTS: tuple[Statement, ...] = (
                         bounds.E_4_bound,
                         "‖U7V7ᵀ − z7‖∞",
                         error_z7,
-                        {"no factor d": E_4_without_d, "without ‖h‖∞": E_4_without_h},
+                        {"no factor d": Over(bounds.E_4_bound, "d"), "without ‖h‖∞": E_4_without_h},
                     ),
                 ),
             ),
@@ -1334,7 +1389,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             bounds.z_bits,
                             "‖U7V7ᵀ − z7‖∞",
                             error_z7,
-                            {"d for d²": z_bits_without_d, "4^b for 8^b": z_bits_of_two},
+                            {"d for d²": Over(bounds.z_bits, "d"), "4^b for 8^b": z_bits_of_two},
                             reading=POLY_D,
                         ),
                     ),
@@ -1354,6 +1409,9 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Fast D7",
         locus="Appendix E.2, Lemma E.5",
         parts=(
+            computation(
+                "D̃7 is computed as V7ᵀX, then (V7ᵀX)Wᵀ, then U7(V7ᵀXWᵀ)", fast.D7_factored, D7_of_factors, "D̃7"
+            ),
             Part(
                 kind="inequality",
                 name="error",
@@ -1363,7 +1421,7 @@ STATEMENTS: tuple[Statement, ...] = (
                         bounds.E_5_bound,
                         "‖z̃7 X Wᵀ − z7 X Wᵀ‖∞",
                         error_D7,
-                        {"no factor n": E_5_without_n, "no factor d": E_5_without_d},
+                        {"no factor n": Over(bounds.E_5_bound, "n"), "no factor d": Over(bounds.E_5_bound, "d")},
                     ),
                 ),
             ),
@@ -1378,7 +1436,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             bounds.D_bits,
                             "‖D̃7 − D7‖∞",
                             error_D7,
-                            {"no factor n": D_bits_without_n, "16^b for 32^b": D_bits_of_four},
+                            {"no factor n": Over(bounds.D_bits, "n"), "16^b for 32^b": D_bits_of_four},
                             reading=POLY_D,
                         ),
                     ),
@@ -1400,6 +1458,13 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Fast D8",
         locus="Appendix E.3, Lemma E.6",
         parts=(
+            computation(
+                "D̃8 is computed as V1ᵀG_i, then (V1ᵀG_i)W_Vᵀ, then U1(V1ᵀG_iW_Vᵀ)",
+                fast.D8_factored,
+                D8_of_factors,
+                "D̃8",
+                weights="W_V",
+            ),
             Part(
                 kind="inequality",
                 name="error",
@@ -1409,7 +1474,7 @@ STATEMENTS: tuple[Statement, ...] = (
                         bounds.E_6_bound,
                         "‖f̃ G W_Vᵀ − f G W_Vᵀ‖∞",
                         error_D8,
-                        {"no factor n": E_6_without_n, "no factor d": E_6_without_d},
+                        {"no factor n": Over(bounds.E_6_bound, "n"), "no factor d": Over(bounds.E_6_bound, "d")},
                     ),
                 ),
             ),
@@ -1424,7 +1489,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             bounds.D8_bits,
                             "‖D̃8 − D8‖∞",
                             error_D8,
-                            {"no factor d": D8_bits_without_d, "2^b for 4^b": D8_bits_of_one},
+                            {"no factor d": Over(bounds.D8_bits, "d"), "2^b for 4^b": D8_bits_of_one},
                             reading=POLY_D,
                         ),
                     ),
@@ -1466,21 +1531,21 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="‖U9V9ᵀ − z2‖∞ = ‖diag(K) U1V1ᵀ − diag(K) f‖∞ ≤ n‖U1V1ᵀ − f‖∞‖diag(K)‖∞",
                 fault="gap",
                 consequence="K is computed from s (E.1), and s takes n² d time: an almost linear algorithm has only"
-                " f̃ h (C.14). What this does to K is not in the bound. The repair is larger by a factor of about"
-                " n d‖h‖∞‖G‖∞/‖K‖∞; ε/poly(n) survives it.",
+                " f̃ h (C.14). What this does to K is not in the bound. The repair is larger by a factor of"
+                " 1/n + (1 + ε) d‖h‖∞‖G‖∞/‖K‖∞; ε/poly(n) survives it.",
                 forms=(
                     bound(
                         bounds.E_7_bound,
                         "‖U9V9ᵀ − z2‖∞",
                         error_z2,
-                        {"n − 1 for n": E_7_one_less, "without ‖diag(K)‖∞": E_2_without_K},
+                        {"the mean of |K|": mean_of_K, "without ‖diag(K)‖∞": E_2_without_K},
                         reading=EXACT_K,
                     ),
                     bound(
                         bounds.E_7_bound,
                         "‖U9V9ᵀ − z2‖∞ with K̃ for K",
                         error_z2_with_K,
-                        {"n − 1 for n": E_7_one_less, "without ‖diag(K)‖∞": E_2_without_K},
+                        {"the mean of |K|": mean_of_K, "without ‖diag(K)‖∞": E_2_without_K},
                         reading=FACTORED_K,
                     ),
                     bound(
@@ -1504,8 +1569,18 @@ STATEMENTS: tuple[Statement, ...] = (
                             bounds.z_bits,
                             "‖U9V9ᵀ − z2‖∞",
                             error_z2,
-                            {"d for d²": z_bits_without_d, "4^b for 8^b": z_bits_of_two},
+                            {"d for d²": Over(bounds.z_bits, "d"), "4^b for 8^b": z_bits_of_two},
                             reading=f"{EXACT_K}; {POLY_D}",
+                        ),
+                    ),
+                    implied(
+                        "3 n^{1+2k+3c}",
+                        bound(
+                            bounds.z_bits_with_K,
+                            "‖U9V9ᵀ − z2‖∞ with K̃ for K",
+                            error_z2_with_K,
+                            FALSE_Z_BITS_WITH_K,
+                            reading=f"{FACTORED_K}; {POLY_D}",
                         ),
                     ),
                 ),
@@ -1533,7 +1608,7 @@ STATEMENTS: tuple[Statement, ...] = (
                         bounds.E_8_bound,
                         "‖z̃2 X W − z2 X W‖∞",
                         error_D2,
-                        {"no factor n": E_8_without_n, "no factor d": E_8_without_d},
+                        {"no factor n": Over(bounds.E_8_bound, "n"), "no factor d": Over(bounds.E_8_bound, "d")},
                     ),
                 ),
             ),
@@ -1548,8 +1623,18 @@ STATEMENTS: tuple[Statement, ...] = (
                             bounds.D_bits,
                             "‖D̃2 − D2‖∞",
                             error_D2,
-                            {"no factor n": D_bits_without_n, "16^b for 32^b": D_bits_of_four},
+                            {"no factor n": Over(bounds.D_bits, "n"), "16^b for 32^b": D_bits_of_four},
                             reading=f"{EXACT_K}; {POLY_D}",
+                        ),
+                    ),
+                    implied(
+                        "3 n^{2+3k+5c}",
+                        bound(
+                            bounds.D_bits_with_K,
+                            "‖D̃2 − D2‖∞ with K̃ for K",
+                            error_D2_with_K,
+                            FALSE_D_BITS_WITH_K,
+                            reading=f"{FACTORED_K}; {POLY_D}",
                         ),
                     ),
                 ),
@@ -1562,8 +1647,17 @@ STATEMENTS: tuple[Statement, ...] = (
         ),
         assumes=("entries of X, W, W_V, B, G_i have O(log n) bits",),
         uses=("C.3", "D.6", "D.13", "E.7"),
-        note="The conditions print B2 ∈ R^{n×d} (Lemma D.6: R^d) and X ∈ R^{d×n}, and a matrix B ∈ R^{n×d}. The"
-        " three steps of the computation leave out the minus sign of D2.",
+        note="The conditions print B2 ∈ R^{n×d} (Lemma D.6: R^d) and X ∈ R^{d×n}, and a matrix B ∈ R^{n×d}.",
+        related=("E.8/computation",),
+    ),
+    Statement(
+        id="E.8/computation",
+        kind="lemma",
+        title="How D2 is multiplied out",
+        locus="Appendix E.4, proof of Lemma E.8, running time",
+        parts=(lost_sign(2, 9, "W", fast.D2_factored_printed, fast.D2_factored, D2_of_factors),),
+        uses=("D.13",),
+        note="The steps are listed for the time they take; what they are to give is named D̃2 in the lemma alone.",
     ),
     Statement(
         id="E.9",
@@ -1594,7 +1688,7 @@ STATEMENTS: tuple[Statement, ...] = (
                         bounds.E_9_bound,
                         "‖U10V10ᵀ − z4‖∞",
                         error_z4,
-                        {"no factor d": E_9_without_d, "without ‖h‖∞": E_4_without_h},
+                        {"no factor d": Over(bounds.E_9_bound, "d"), "without ‖h‖∞": E_4_without_h},
                     ),
                 ),
             ),
@@ -1609,7 +1703,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             bounds.z_bits,
                             "‖U10V10ᵀ − z4‖∞",
                             error_z4,
-                            {"d for d²": z_bits_without_d, "4^b for 8^b": z_bits_of_two},
+                            {"d for d²": Over(bounds.z_bits, "d"), "4^b for 8^b": z_bits_of_two},
                             reading=POLY_D,
                         ),
                     ),
@@ -1661,6 +1755,9 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Fast D4",
         locus="Appendix E.5, Lemma E.10",
         parts=(
+            computation(
+                "D̃4 is computed as V10ᵀX, then (V10ᵀX)W, then U10(V10ᵀXW)", fast.D4_factored, D4_of_factors, "D̃4"
+            ),
             Part(
                 kind="inequality",
                 name="error",
@@ -1670,7 +1767,7 @@ STATEMENTS: tuple[Statement, ...] = (
                         bounds.E_10_bound,
                         "‖z̃4 X W − z4 X W‖∞",
                         error_D4,
-                        {"no factor n": E_10_without_n, "no factor d": E_10_without_d},
+                        {"no factor n": Over(bounds.E_10_bound, "n"), "no factor d": Over(bounds.E_10_bound, "d")},
                     ),
                 ),
             ),
@@ -1685,7 +1782,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             bounds.D_bits,
                             "‖D̃4 − D4‖∞",
                             error_D4,
-                            {"no factor n": D_bits_without_n, "16^b for 32^b": D_bits_of_four},
+                            {"no factor n": Over(bounds.D_bits, "n"), "16^b for 32^b": D_bits_of_four},
                             reading=POLY_D,
                         ),
                     ),
@@ -1778,15 +1875,21 @@ STATEMENTS: tuple[Statement, ...] = (
                 consequence="5.1, 4.1 and Algorithm 1 rest on it: what they return is off by an amount that no choice"
                 " of ε, degree or rank makes small.",
                 forms=(
-                    implied("9 n^{2+3k+5c}", error_form(error_g_t, scales=(unit_scale,), reading=UNIT_READING)),
-                    implied("9 n^{2+3k+5c}", error_form(error_g_t, scales=(paper_scale,), reading=PAPER_READING)),
+                    implied(
+                        "9 n^{2+3k+5c}",
+                        error_form(error_g_t, scales=(unit_scale,), reading=f"{UNIT_READING}; {POLY_D}"),
+                    ),
+                    implied(
+                        "9 n^{2+3k+5c}",
+                        error_form(error_g_t, scales=(paper_scale,), reading=f"{PAPER_READING}; {POLY_D}"),
+                    ),
                     implied(
                         "9 n^{2+3k+5c}",
                         error_form(
                             error_g_t,
                             of=Mended,
                             role="repaired",
-                            reading="g_t as repaired in Algorithm 1, with K̃; |τ| ≤ 1; d ≤ poly(n)",
+                            reading=f"g_t as repaired in Algorithm 1, with K̃; |τ| ≤ 1; {POLY_D}",
                         ),
                     ),
                 ),
@@ -1832,8 +1935,45 @@ STATEMENTS: tuple[Statement, ...] = (
                         bounds.F_5_bound,
                         "‖Xᵀp̃X − XᵀpX‖∞",
                         error_p,
-                        {"n for n²": F_5_one_n, "p̃1 alone": F_5_p1_alone},
+                        FALSE_F_5,
                         names=("X", "W_V", "G", "x", "y", "z"),
+                    ),
+                ),
+            ),
+            Part(
+                kind="inequality",
+                name="gradient",
+                claim="‖g_w − dL/dW_i‖∞ ≤ n²‖X‖∞²(‖p̃1 − p1‖∞ + ‖p̃2 − p2‖∞): the same with F.4 put in",
+                fault="misprint",
+                consequence="As in F.4: g_w approximates the gradient for the scores of C.6; for those of 1.2, C.3 and"
+                " I.5 it is d times too large, whatever ε is.",
+                forms=(
+                    bound(
+                        bounds.F_5_bound,
+                        "‖g_w − dL/dW‖∞",
+                        error_g_w_of_p,
+                        FALSE_F_5,
+                        names=LAYER,
+                        scales=(unit_scale,),
+                        reading=UNIT_READING,
+                    ),
+                    bound(
+                        bounds.F_5_bound,
+                        "‖g_w − dL/dW‖∞",
+                        error_g_w_of_p,
+                        FALSE_F_5,
+                        names=LAYER,
+                        scales=(paper_scale,),
+                        reading=PAPER_READING,
+                    ),
+                    bound(
+                        bounds.F_5_bound_scaled,
+                        "‖g_w − dL/dW‖∞",
+                        error_g_w_of_p_scaled,
+                        {"n for n²": Over(bounds.F_5_bound_scaled, "n"), "τ twice": F_5_scaled_twice},
+                        names=LAYER,
+                        role="repaired",
+                        reading=f"g_w = τ Xᵀp̃X, and |τ| times the bound, {REPAIRED_READING}",
                     ),
                 ),
             ),
@@ -1842,25 +1982,31 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="poly",
                 claim="‖g_w − dL/dW_i‖∞ ≤ 1/poly(n)",
                 fault="misprint",
-                consequence="As in F.4: g_w approximates the gradient for the scores of C.6; for those of 1.2, C.3 and"
-                " I.5 it is d times too large, whatever ε is.",
+                consequence="That of the inequality above, from which it follows.",
                 forms=(
-                    implied("4 n^{3+2k+5c}", error_W_form(error_g_w, (unit_scale,), UNIT_READING)),
-                    implied("4 n^{3+2k+5c}", error_W_form(error_g_w, (paper_scale,), PAPER_READING)),
+                    implied(
+                        "4 n^{3+2k+5c}",
+                        error_W_form(error_g_w, (unit_scale,), f"{UNIT_READING}; {WITH_BITS}; {POLY_D}"),
+                    ),
+                    implied(
+                        "4 n^{3+2k+5c}",
+                        error_W_form(error_g_w, (paper_scale,), f"{PAPER_READING}; {WITH_BITS}; {POLY_D}"),
+                    ),
                     implied(
                         "4 n^{3+2k+5c}",
                         error_W_form(
-                            error_g_w_scaled, ANY_SCALE, f"τ Xᵀp̃X, {REPAIRED_READING} up to 1", role="repaired"
+                            error_g_w_scaled, ANY_SCALE, f"τ Xᵀp̃X, |τ| ≤ 1; {WITH_BITS}; {POLY_D}", role="repaired"
                         ),
                     ),
                 ),
             ),
         ),
-        uses=("3.1", "C.12", "C.15", "C.16", "F.4"),
+        uses=("3.1", "C.12", "C.13", "C.15", "C.16", "F.4"),
         related=("F.5/last step 1",),
         note="No hypothesis on bits, entries or d is printed; the proof uses ‖X‖∞ ≤ poly(n), and the bound on the"
         " error is tried with entries of O(log n) bits and d ≤ poly(n), as 4.1 assumes. The proof writes the factor"
-        " n²‖X‖∞² for p1 and says the same of p2; p̃2 = U4V4ᵀ.",
+        " n²‖X‖∞² for p1 and says the same of p2; p̃2 = U4V4ᵀ. It names C.15 and C.16, which assume factors of f;"
+        " C.13, which has them, is not named.",
     ),
     Statement(
         id="F.5/last step 1",
@@ -1909,8 +2055,51 @@ STATEMENTS: tuple[Statement, ...] = (
                         bounds.G_4_bound,
                         "‖Xᵀf̃G − XᵀfG‖∞",
                         error_Xf,
-                        {"n for n²": G_4_one_n, "n d for n²": G_4_with_d},
+                        FALSE_G_4,
                         names=("X", "G", "x", "y"),
+                    ),
+                ),
+            ),
+            Part(
+                kind="inequality",
+                name="gradient",
+                claim="‖g_v − dL/dW_{V_i}‖∞ ≤ n²‖X‖∞‖f̃ − f‖∞‖G_i‖∞: the same with G.3 put in",
+                fault="error",
+                consequence="As in G.3: Xᵀ f̃ G approximates Xᵀ f G, which is not the gradient, so g_v stays off"
+                " however small the error of f is; 5.3, 4.1 and Algorithm 1 rest on it.",
+                forms=(
+                    bound(
+                        bounds.G_4_bound,
+                        "‖g_v − dL/dW_V‖∞",
+                        error_g_v_printed,
+                        FALSE_G_4,
+                        names=("X", "W", "G"),
+                        scales=(unit_scale,),
+                        reading=UNIT_READING,
+                        max_n=4,
+                        max_d=3,
+                    ),
+                    bound(
+                        bounds.G_4_bound,
+                        "‖g_v − dL/dW_V‖∞",
+                        error_g_v_printed,
+                        FALSE_G_4,
+                        names=("X", "W", "G"),
+                        scales=(paper_scale,),
+                        reading=PAPER_READING,
+                        max_n=4,
+                        max_d=3,
+                    ),
+                    bound(
+                        bounds.G_4_bound,
+                        "‖g_v − dL/dW_V‖∞",
+                        error_g_v,
+                        FALSE_G_4,
+                        names=("X", "W", "G"),
+                        role="repaired",
+                        reading=f"Xᵀ f̃ᵀ G for Xᵀ f̃ G, {REPAIRED_READING}",
+                        max_n=4,
+                        max_d=3,
                     ),
                 ),
             ),
@@ -1919,8 +2108,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="poly",
                 claim="‖g_v − dL/dW_{V_i}‖∞ ≤ 1/poly(n)",
                 fault="error",
-                consequence="As in G.3: Xᵀ f̃ G approximates Xᵀ f G, which is not the gradient; 5.3, 4.1 and Algorithm"
-                " 1 rest on it.",
+                consequence="That of the inequality above, from which it follows.",
                 forms=(
                     implied(
                         "n^{2+2c}",
@@ -1930,6 +2118,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             error_g_v_printed,
                             FALSE_G_V_BITS,
                             names=("X", "W", "G"),
+                            reading=WITH_BITS,
                             max_n=4,
                             max_d=3,
                         ),
@@ -1943,7 +2132,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             FALSE_G_V_BITS,
                             names=("X", "W", "G"),
                             role="repaired",
-                            reading="Xᵀ f̃ᵀ G for Xᵀ f̃ G",
+                            reading=f"Xᵀ f̃ᵀ G for Xᵀ f̃ G; {WITH_BITS}",
                             max_n=4,
                             max_d=3,
                         ),
@@ -1990,8 +2179,8 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="Part 4",
                 claim="g_v = Xᵀ f̂ G_i",
                 fault="error",
-                consequence="As in G.3: it is not the gradient on W_V, from n = 2 on. Under the mask it takes values"
-                " from the wrong side: it weights each value by what its own row sees, where it acts on later rows.",
+                consequence="As in G.3: it is not the gradient on W_V, from n = 2 on. Row i of X is paired with"
+                " G_j of earlier rows j ≤ i, but it acts on later rows.",
                 forms=(
                     form(fast.g_v_causal_printed, MASKED_W_V, FALSE_CAUSAL_V),
                     form(
@@ -2010,7 +2199,8 @@ STATEMENTS: tuple[Statement, ...] = (
             ),
         ),
         uses=("D.17", "G.3", "I.5", "I.6"),
-        note="The conditions print the same four with f, from D.17 and G.3; f̂ replaces f in the conclusions. "
+        note="The conditions print the same four with f, from D.17 and G.3; f̂ replaces f in the conclusions."
+        " K is that of the masked output, which is not printed either: D.16 has it from s without the mask."
         f" Of Parts 1 to 3: {terms.ALGEBRA}",
     ),
     Statement(
@@ -2065,19 +2255,20 @@ STATEMENTS: tuple[Statement, ...] = (
     ),
     Statement(
         id="own/factors",
-        kind="finding",
+        kind="bound",
         title="Factors that the error bounds of E, F.5 and G.4 can do without",
-        locus="altgrad's own; about Lemmas E.2, E.3, E.5 to E.8, E.10, F.5 and G.4",
+        locus="altgrad's own; about Lemmas E.2, E.6, E.7, F.5 and G.4",
         parts=(
             Part(
                 kind="inequality",
                 name="diagonal",
-                claim="‖f̃ diag(K) − f diag(K)‖∞ ≤ ‖f̃ − f‖∞‖K‖∞: the factor n of E.2 and E.7 is not needed",
+                claim="‖f̃ diag(K) − f diag(K)‖∞ and ‖diag(K) f̃ − diag(K) f‖∞ are at most ‖f̃ − f‖∞‖K‖∞: the factor n of"
+                " E.2 and E.7 is not needed",
                 forms=(
                     bound(
                         bounds.z_bound_sharp,
-                        "‖f̃ diag(K) − f diag(K)‖∞",
-                        error_z6,
+                        "the larger of ‖f̃ diag(K) − f diag(K)‖∞ and ‖diag(K) f̃ − diag(K) f‖∞",
+                        error_z6_and_z2,
                         {"the mean of |K|": mean_of_K, "without ‖K‖∞": without_K},
                     ),
                 ),
@@ -2085,8 +2276,7 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="inequality",
                 name="term",
-                claim="‖(f̃ − f) G W_Vᵀ‖∞ ≤ ‖f̃ − f‖∞ max_c Σ_j |(G W_Vᵀ)_jc|, never above the bound of E.6, and the"
-                " same for E.3, E.5, E.8 and E.10",
+                claim="‖(f̃ − f) G W_Vᵀ‖∞ ≤ ‖f̃ − f‖∞ max_c Σ_j |(G W_Vᵀ)_jc|",
                 forms=(
                     bound(
                         bounds.D8_bound_sharp,
@@ -2099,7 +2289,7 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="inequality",
                 name="g_w",
-                claim="‖Xᵀ(p̃ − p)X‖∞ ≤ ‖p̃ − p‖∞ (max_a Σ_i |X_ia|)², never above the bound of F.5",
+                claim="‖Xᵀ(p̃ − p)X‖∞ ≤ ‖p̃ − p‖∞ (max_a Σ_i |X_ia|)²",
                 forms=(
                     bound(
                         bounds.g_w_bound_sharp,
@@ -2113,7 +2303,7 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="inequality",
                 name="g_v",
-                claim="‖Xᵀ(f̃ − f)ᵀG‖∞ ≤ ‖f̃ − f‖∞ max_a Σ_j |X_ja| max_c Σ_i |G_ic|, never above the bound of G.4",
+                claim="‖Xᵀ(f̃ − f)ᵀG‖∞ ≤ ‖f̃ − f‖∞ max_a Σ_j |X_ja| max_c Σ_i |G_ic|",
                 forms=(
                     bound(
                         bounds.g_v_bound_sharp,

@@ -23,9 +23,20 @@ from proofs_checks.equation import (
 from proofs_checks.falsify import with_transposed, wrong_sign_or_factor
 from proofs_checks.ground_truth import BITS
 from proofs_checks.inequality import BoundTrial
-from proofs_checks.instances import CLASSES, Array, Instance, layers, paper_scale, small, unit_scale
+from proofs_checks.instances import (
+    CLASSES,
+    Array,
+    Instance,
+    Scale,
+    layers,
+    odd_scale,
+    paper_scale,
+    small,
+    unit_scale,
+)
 from proofs_checks.property import PropertyTrial
 from proofs_checks.record import Claim, Part, Statement
+from proofs_checks.softmax_attention import POLY_D
 from proofs_checks.symbols import Symbols, table, total
 from proofs_checks.trial import Counterexample
 from reference import error_bounds as bounds
@@ -268,7 +279,7 @@ def bounded(instance: Instance) -> Instance:
 
 
 @dataclass(frozen=True)
-class PolynomialTrial(ConstructionTrial):
+class BoundedScoresTrial(ConstructionTrial):
     """Factors made from a polynomial of bounded scores."""
 
     @property
@@ -338,7 +349,7 @@ def quarter_of_square(kappa: Any) -> Any:
 # --- errors that follow from those of f and q, for f̃ and q̃ of three kinds
 
 
-class Approximations(Taylor):
+class InexactFactors(Taylor):
     """f̃ = U1 V1ᵀ is f + x yᵀ, any product of d columns, or P of the scores; q̃ = U2 V2ᵀ is q + z xᵀ."""
 
     @property
@@ -368,11 +379,14 @@ class Approximations(Taylor):
 
 
 @dataclass(frozen=True)
-class ApproximationTrial(BoundTrial):
-    """As `BoundTrial`, with approximate factors of f and q."""
+class InexactFactorsTrial(BoundTrial):
+    """As `BoundTrial`, with approximate factors of f and q, under any scale of the scores."""
 
-    def symbols(self, instance: Instance) -> Approximations:
-        return Approximations(instance)
+    scales: tuple[Scale, ...] = (unit_scale, paper_scale, odd_scale)
+    hypothesis: str = "f̃ of three kinds, scales 1, 1/d and −1/2"
+
+    def symbols(self, instance: Instance) -> InexactFactors:
+        return InexactFactors(instance)
 
 
 def entry_of(U: Array, V: Array, i: int, j: int) -> Any:
@@ -485,7 +499,7 @@ def p2_exact_sums_only(U1: Array, V1: Array, f: Array, q: Array) -> Any:
 
 
 @dataclass(frozen=True)
-class RankTrial(PropertyTrial):
+class NecessaryRankTrial(PropertyTrial):
     """A claim says how many columns an error takes; f cut off after its first k singular values has only k."""
 
     max_n: int = 6
@@ -602,7 +616,7 @@ class UnitSignTrial(BoundTrial):
 
     @property
     def scope(self) -> str:
-        return "n = 2^d, d ≤ 6, balls"
+        return "n = 2^d, d ≤ 6: 6 distinct cases, balls"
 
     def symbols(self, instance: Instance) -> UnitSigns:
         return UnitSigns(instance)
@@ -656,7 +670,7 @@ def error_without_n(d: int, c: Any) -> Any:
 APPROXIMATE_F = ("X", "W", "W_g", "G", "x", "y")  # what f̃ is made from
 APPROXIMATE_Q = ("W_V", "z")  # and q̃
 
-FACTORS_OF_F = PolynomialTrial(
+FACTORS_OF_F = BoundedScoresTrial(
     f_tilde,
     "P(τ X W Xᵀ) with rows divided by their sums",
     names=("X", "W"),
@@ -677,15 +691,16 @@ SMALL_ENOUGH = (
     "for any error there is an even degree g so that κ − 1 over |x| ≤ max|τ X W Xᵀ| is below it, and tanh(¼ ln κ) ≤"
     " (κ − 1)/4: take ε/poly(n). How large g, and with it the rank, must be is the next part's matter"
 )
-O_LOG_N = "G_i and h of O(log n) bits, as 4.1 has it"
-SMALL_Q = "entries of G_i and h of O(log n) bits make ‖q‖∞ ≤ d‖G_i‖∞‖h‖∞ ≤ n^c"
+O_LOG_N = f"G_i and h of O(log n) bits, as 4.1 has it; {POLY_D}"
+SMALL_Q = "entries of G_i and h of O(log n) bits, and d ≤ n^l, make ‖q‖∞ ≤ d‖G_i‖∞‖h‖∞ ≤ n^c"
+ANY_RANK = "k1 of any size"
 FROM_MONOMIALS = "from monomials, k1 = binom(d+g, g)"
 FALSE_FULL_RANK: dict[str, Claim] = {
     "tanh(c)/n": error_of_one_sign,
     "for scores X W Xᵀ/d": error_with_paper_scale,
     "without n": error_without_n,
 }
-ERROR_OF_S = ApproximationTrial("‖U1V1ᵀ h − s‖∞", error_of_s, (*APPROXIMATE_F, "W_V"))
+ERROR_OF_S = InexactFactorsTrial("‖U1V1ᵀ h − s‖∞", error_of_s, (*APPROXIMATE_F, "W_V"))
 FALSE_ERRORS_OF_S: dict[str, Claim] = {"without n": s_without_n, "n − 1 for n": s_one_less}
 
 
@@ -763,7 +778,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="‖U1V1ᵀ − f(X)‖∞ ≤ ε/poly(n)",
                 forms=(
                     replace(
-                        form(bounds.C_13_bound, ERROR_OF_F, FALSE_ERRORS_OF_F, reading=UNIT_READING),
+                        form(bounds.C_13_bound, ERROR_OF_F, FALSE_ERRORS_OF_F, reading=f"{UNIT_READING}; {ANY_RANK}"),
                         implication=SMALL_ENOUGH,
                     ),
                     replace(
@@ -771,7 +786,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             bounds.C_13_bound,
                             replace(ERROR_OF_F, scales=(paper_scale,)),
                             FALSE_ERRORS_OF_F,
-                            reading=PAPER_READING,
+                            reading=f"{PAPER_READING}; {ANY_RANK}",
                         ),
                         implication=SMALL_ENOUGH,
                     ),
@@ -783,10 +798,11 @@ STATEMENTS: tuple[Statement, ...] = (
         assumes=("A = o(√log n)", "‖XW‖∞ ≤ R", "‖X‖∞ ≤ R"),
         uses=("C.7", "C.8"),
         note="The quantity A does not occur again; R carries no bound, d no hypothesis, ε no quantifier. Taken over"
-        " from Section 3 of Alman and Song (2023) and Lemma D.1 of Alman and Song (2024); no proof here. The rank is"
-        " not what is printed: with d = log2 n and scores X W Xᵀ an error below n^(−3/2) takes rank n although R = 1;"
-        " with scores X W Xᵀ/d it takes rank n where R = √log2 n, so some R = o(√log n), as A has it, is what is"
-        " missing (own/necessary rank).",
+        " from Section 3 of Alman and Song (2023) and Lemma D.1 of Alman and Song (2024); no proof here. The error"
+        " alone says little: U1 = f, V1 = I has none. By own/necessary rank it is false together with the rank for the"
+        " scores X W Xᵀ that are printed: with d = log2 n an error below n^(−3/2) takes rank n although R = 1, so no"
+        " bound on R that admits 1 mends it. With scores X W Xᵀ/d it takes rank n where R = √log2 n: there some"
+        " R = o(√log n), as A has it, is what is missing.",
         related=("I.1", "own/necessary rank"),
     ),
     Statement(
@@ -848,7 +864,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     replace(
                         form(
                             bounds.C_15_bound,
-                            ApproximationTrial("‖U3V3ᵀ − p1‖∞", error_of_p1, (*APPROXIMATE_F, *APPROXIMATE_Q)),
+                            InexactFactorsTrial("‖U3V3ᵀ − p1‖∞", error_of_p1, (*APPROXIMATE_F, *APPROXIMATE_Q)),
                             {"without ‖q̃‖": p1_without_q, "only the error of f": p1_one_term},
                             reading=f"any factors of q, {O_LOG_N}",
                         ),
@@ -858,7 +874,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     replace(
                         form(
                             bounds.C_15_bound_exact_q,
-                            ApproximationTrial("‖U3V3ᵀ − p1‖∞", error_of_p1_exact_q, (*APPROXIMATE_F, "W_V")),
+                            InexactFactorsTrial("‖U3V3ᵀ − p1‖∞", error_of_p1_exact_q, (*APPROXIMATE_F, "W_V")),
                             {"without ‖q‖": p1_exact_without_q, "half": p1_exact_halved},
                             reading=f"U2 = G_i and V2 = h, {O_LOG_N}",
                         ),
@@ -876,7 +892,8 @@ STATEMENTS: tuple[Statement, ...] = (
         ),
         uses=("C.8", "C.11", "C.12"),
         note="Nothing is printed of k3, and without a bound on it U3 = p1, V3 = I would do; k1 k2 columns are enough."
-        " No bits are assumed of G_i and h: the error of f is multiplied by ‖q‖∞, which nothing else bounds. Taken"
+        " Neither bits of G_i and h nor a bound on d are assumed: the error of f is multiplied by ‖q‖∞, which nothing"
+        " else bounds. Taken"
         " over from Lemma D.4 of Alman and Song (2024); no proof here.",
     ),
     Statement(
@@ -917,7 +934,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     replace(
                         form(
                             bounds.C_16_bound,
-                            ApproximationTrial("‖U4V4ᵀ − p2‖∞", error_of_p2, (*APPROXIMATE_F, *APPROXIMATE_Q)),
+                            InexactFactorsTrial("‖U4V4ᵀ − p2‖∞", error_of_p2, (*APPROXIMATE_F, *APPROXIMATE_Q)),
                             {"without n": p2_without_n, "‖f‖ for ‖f̃‖": p2_with_exact_f},
                             reading=f"any factors of q, {O_LOG_N}",
                         ),
@@ -927,7 +944,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     replace(
                         form(
                             bounds.C_16_bound_exact_q,
-                            ApproximationTrial("‖U4V4ᵀ − p2‖∞", error_of_p2_exact_q, (*APPROXIMATE_F, "W_V")),
+                            InexactFactorsTrial("‖U4V4ᵀ − p2‖∞", error_of_p2_exact_q, (*APPROXIMATE_F, "W_V")),
                             {"without n": p2_exact_without_n, "only the error of the sums": p2_exact_sums_only},
                             reading=f"U2 = G_i and V2 = h, {O_LOG_N}",
                         ),
@@ -946,8 +963,8 @@ STATEMENTS: tuple[Statement, ...] = (
             "‖U2V2ᵀ − q(X)‖∞ ≤ ε/poly(n), U2, V2 ∈ R^{n×k2}",
         ),
         uses=("C.8", "C.11", "C.12"),
-        note="No bits are assumed of G_i and h, as in C.15. Taken over from Lemma D.5 of Alman and Song (2024); no"
-        " proof here.",
+        note="Neither bits of G_i and h nor a bound on d are assumed, as in C.15. Taken over from Lemma D.5 of Alman"
+        " and Song (2024); no proof here.",
     ),
     Statement(
         id="own/necessary rank",
@@ -962,7 +979,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 forms=(
                     form(
                         formulas.necessary_rank,
-                        RankTrial(),
+                        NecessaryRankTrial(),
                         {
                             "above e": as_if_largest_were_norm,
                             "above √n e": as_if_root_of_n,

@@ -117,6 +117,12 @@ def normalised(s: Symbols) -> Array:
     return table(lambda i, j: weight(s, i, j) / sums[i] if j <= i else arb(0), s.n, s.n)
 
 
+def normalised_times_matrix(s: Symbols) -> Array:
+    """Σ_{j ≤ i} (D⁻¹(M ⊙ (U0 V0ᵀ)))_ij H_jc."""
+    f, H = normalised(s), s.exact("H")
+    return table(lambda i, c: total(f[i, j] * H[j, c] for j in range(i + 1)), *H.shape)
+
+
 def masked_entrywise_times_matrix(s: Symbols) -> Array:
     """Σ_j (D⁻¹(M ⊙ (U0 V0ᵀ)))_ij (U Vᵀ)_ij H_jc."""
     f, H = normalised(s), s.exact("H")
@@ -187,6 +193,16 @@ def not_normalised(U0: Array, V0: Array) -> Array:
     return formulas.within(U0, V0) / 1
 
 
+def product_over_all(U0: Array, V0: Array, H: Array) -> Array:
+    """False: D from whole rows."""
+    return formulas.causal_mask_columns(U0, V0, H) / (U0 @ V0.sum(axis=0))[:, None]
+
+
+def product_unmasked(U0: Array, V0: Array, H: Array) -> Array:
+    """False: no mask on what is divided."""
+    return columns_of_all(U0, V0, H) / formulas.masked_row_sums(U0, V0)[:, None]
+
+
 def entrywise_unmasked_sums(U0: Array, V0: Array, U: Array, V: Array, H: Array) -> Array:
     """False: D from whole rows."""
     U_M = row_kronecker(U0 / (U0 @ V0.sum(axis=0))[:, None], U)
@@ -226,6 +242,11 @@ FALSE_MATRIX: dict[str, Claim] = {
     "i > j for i ≥ j": columns_before,
     "no mask": columns_of_all,
     "the first column for all": first_column_only,
+}
+FALSE_PRODUCT: dict[str, Claim] = {
+    "D without the mask": product_over_all,
+    "no mask": product_unmasked,
+    "no division": formulas.causal_mask_columns,
 }
 FALSE_REWRITING: dict[str, Claim] = {
     "D without the mask": entrywise_unmasked_sums,
@@ -307,6 +328,22 @@ STATEMENTS: tuple[Statement, ...] = (
         locus="Appendix I.2, Lemma I.6",
         parts=(
             Part(kind="asymptotic", name="Part 1", claim="f̂(X) H is approximated in n^{1+o(1)} time"),
+            Part(
+                kind="identity",
+                name="Part 1, product",
+                claim="D⁻¹ times (M ⊙ (U0V0ᵀ)) H, found by Lemma I.4, is (D⁻¹(M ⊙ (U0V0ᵀ))) H",
+                forms=(
+                    form(
+                        formulas.masked_attention_product,
+                        PositiveTrial(
+                            normalised_times_matrix,
+                            "(D⁻¹(M ⊙ (U0V0ᵀ))) H",
+                            names=("X", "G", "x", "y"),
+                        ),
+                        FALSE_PRODUCT,
+                    ),
+                ),
+            ),
             Part(kind="asymptotic", name="Part 2", claim="(f̂(X) ⊙ (U Vᵀ)) H is approximated in n^{1+o(1)} time"),
             Part(
                 kind="identity",
@@ -361,13 +398,14 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="inequality",
                 name="error",
-                claim="this is an approximation: with P in place of exp, ‖D⁻¹(M ⊙ (U0V0ᵀ)) − f̂‖∞ ≤ tanh(¼ ln κ)",
+                claim="this is an approximation",
                 forms=(
                     form(
                         bounds.C_13_bound,
                         replace(ERROR_OF_F, scales=(paper_scale,), masks=(True,)),
                         FALSE_ERRORS_OF_F,
-                        reading="P > 0 on all scores, κ = max P(x)e⁻ˣ / min P(x)e⁻ˣ (no bound is printed)",
+                        reading="‖D⁻¹(M ⊙ (U0V0ᵀ)) − f̂‖∞ ≤ tanh(¼ ln κ) for P > 0 in place of exp on all scores,"
+                        " κ = max P(x)e⁻ˣ / min P(x)e⁻ˣ (no bound is printed)",
                     ),
                 ),
             ),

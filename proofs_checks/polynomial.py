@@ -5,10 +5,10 @@ what no polynomial can do, and what follows for the degree that I.1 prints, is `
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
-from math import comb, log2
+from math import comb, isqrt, log2
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from proofs_checks.equation import form, narrow, parameters
 from proofs_checks.ground_truth import BITS, balls
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Array, Instance, layers, unit_scale
-from proofs_checks.record import Claim, Part, Statement
+from proofs_checks.record import Claim, Form, Part, Statement
 from proofs_checks.symbols import Symbols, table, total
 from reference import low_rank
 from reference import polynomial as formulas
@@ -30,7 +30,7 @@ POINTS = 24  # intervals of the grid on which a polynomial is held against exp
 # --- a polynomial on an interval
 
 
-class Approximation(Symbols):
+class Interval(Symbols):
     """On [−B, B], where B is the largest |entry| of X, polynomials of degree n + d − 2, or 2(n − 1) if it is even."""
 
     @property
@@ -56,14 +56,7 @@ class Approximation(Symbols):
 
     @cached_property
     def bessel(self) -> list[arb]:
-        """I_k(B) = Σ_m (B/2)^{2m+k}/(m! (m+k)!), where what is not summed is less than the last term."""
-        half, terms = arb(self.bound) / 2, 80 + int(self.bound)
-
-        def series(k: int) -> arb:
-            summed = [half ** (2 * m + k) / (arb.fac_ui(m) * arb.fac_ui(m + k)) for m in range(terms)]
-            return total(summed) + arb(0).union(summed[-1])
-
-        return [series(k) for k in range(self.degree + 1)]
+        return [bessel(k, self.bound) for k in range(self.degree + 1)]
 
     def chebyshev(self, angle: arb) -> arb:
         """I_0(B) + 2 Σ_k I_k(B) cos kθ, up to the degree."""
@@ -89,6 +82,13 @@ class Approximation(Symbols):
         return relative_error_of_chebyshev(self)
 
 
+def bessel(k: int, bound: float) -> arb:
+    """I_k(B) = Σ_m (B/2)^{2m+k}/(m! (m+k)!), where what is not summed is less than the last term."""
+    half, terms = arb(bound) / 2, 80 + int(bound)
+    summed = [half ** (2 * m + k) / (arb.fac_ui(m) * arb.fac_ui(m + k)) for m in range(terms)]
+    return total(summed) + arb(0).union(summed[-1])
+
+
 def taylor(x: arb, degree: int) -> arb:
     """Σ_k x^k/k!, up to the degree."""
     return total(x**k / arb.fac_ui(k) for k in range(degree + 1))
@@ -101,45 +101,45 @@ def largest(values: Any) -> arb:
     return result
 
 
-def relative_error_of_taylor(symbols: Approximation) -> arb:
+def relative_error_of_taylor(symbols: Interval) -> arb:
     return largest(abs(taylor(x, symbols.degree) * (-x).exp() - 1) for x in symbols.grid)
 
 
-def relative_error_of_chebyshev(symbols: Approximation) -> arb:
+def relative_error_of_chebyshev(symbols: Interval) -> arb:
     return largest(abs(ratio - 1) for ratio in symbols.ratios)
 
 
-def spread_of_chebyshev(symbols: Approximation) -> arb:
+def spread_of_chebyshev(symbols: Interval) -> arb:
     """Largest over least P(x)/eˣ."""
     return largest(symbols.ratios) * largest(1 / ratio for ratio in symbols.ratios)
 
 
-def weight_error_of_chebyshev(symbols: Approximation) -> arb:
+def weight_error_of_chebyshev(symbols: Interval) -> arb:
     return spread_of_chebyshev(symbols) - 1
 
 
-def slope_error_of_chebyshev(symbols: Approximation) -> arb:
+def slope_error_of_chebyshev(symbols: Interval) -> arb:
     return largest(abs(slope - 1) for slope in symbols.slopes)
 
 
-def inverse_of_even_taylor(symbols: Approximation) -> arb:
+def inverse_of_even_taylor(symbols: Interval) -> arb:
     return largest(1 / taylor(x, symbols.even_degree) for x in symbols.grid)
 
 
 def precise(instance: Instance) -> bool:
     """Whether the truncated Chebyshev series has a relative error below 1 on the grid."""
     with ctx.workprec(BITS):
-        return bool(relative_error_of_chebyshev(Approximation(instance)) < 1)
+        return bool(relative_error_of_chebyshev(Interval(instance)) < 1)
 
 
 def positive(instance: Instance) -> bool:
     """Whether the truncated Chebyshev series is positive on an interval that is not a point."""
-    symbols = Approximation(instance)
+    symbols = Interval(instance)
     return symbols.bound > 0 and formulas.chebyshev(symbols.degree, symbols.bound).positive
 
 
 def not_a_point(instance: Instance) -> bool:
-    return Approximation(instance).bound > 0
+    return Interval(instance).bound > 0
 
 
 # --- our bounds, and false variants of them
@@ -224,8 +224,8 @@ def half_the_slope_error(degree: int, bound: float) -> arb:
 # --- what no polynomial can do
 
 
-class Limits(Approximation):
-    """Besides, C = n d, R = (C + 1)^(C + 1), and a relative error of R^(−R²) for scores of at most R²."""
+class PrintedDegree(Symbols):
+    """C = n d, R = (C + 1)^(C + 1), scores of at most R², and a relative error of R^(−R²)."""
 
     @property
     def constant(self) -> int:
@@ -237,16 +237,16 @@ class Limits(Approximation):
         return base**base
 
     @property
-    def R_squared(self) -> int:
+    def bound(self) -> int:
         return self.R**2
 
     @cached_property
     def digits(self) -> arb:
         """log(1/ε)."""
-        return self.R**2 * arb(self.R).log()
+        return self.bound * arb(self.R).log()
 
 
-def most_digits(symbols: Limits) -> arb:
+def most_digits(symbols: Interval) -> arb:
     """The largest log(1/ε) of three polynomials, where ε is taken over g + 2 equally spaced points only.
 
     They are Taylor's, Chebyshev's, and the one whose relative errors at these points are equal but for their signs.
@@ -266,23 +266,19 @@ def most_digits(symbols: Limits) -> arb:
     return largest(-error.log() for error in errors)
 
 
-def multiple_of_the_printed_degree(symbols: Limits) -> arb:
-    """C times max{log(1/ε)/log(log(1/ε)/R), R²}."""
+def above_the_printed_degree(symbols: PrintedDegree) -> arb:
+    """1 more than C times max{log(1/ε)/log(log(1/ε)/R), R²}: as that is a whole number, R², less is not above it."""
     L, R = symbols.digits, arb(symbols.R)
-    return symbols.constant * (L / (L / R).log()).max(R**2)
+    return 1 + symbols.constant * (L / (L / R).log()).max(R**2)
 
 
-def necessary_degree(R_squared: int, digits: arb) -> int:
-    return formulas.necessary_degree(R_squared, digits)
+def necessary_for_half_the_digits(bound: int, digits: arb) -> int:
+    return formulas.necessary_degree(bound, digits / 2)
 
 
-def necessary_for_half_the_digits(R_squared: int, digits: arb) -> int:
-    return formulas.necessary_degree(R_squared, digits / 2)
-
-
-def necessary_for_smaller_scores(R: int, digits: arb) -> int:
+def necessary_for_smaller_scores(bound: int, digits: arb) -> int:
     """False: as if the scores were at most R."""
-    return formulas.necessary_degree(R, digits)
+    return formulas.necessary_degree(isqrt(bound), digits)
 
 
 def limit_of_the_degree_before(degree: int, bound: float) -> arb:
@@ -294,6 +290,42 @@ def limit_on_twice_the_interval(degree: int, bound: float) -> arb:
 
 
 # --- I.1
+
+
+class Accuracy(Symbols):
+    """Scores of at most B = R², R the largest |entry| of X or 1, and log(1/ε) = n d²/4."""
+
+    @property
+    def bound(self) -> float:
+        return max(1.0, float(np.abs(self.instance.operands["X"]).max())) ** 2
+
+    @cached_property
+    def digits(self) -> arb:
+        return arb(self.n * self.d**2) / 4
+
+
+def least_degree_of_chebyshev(symbols: Accuracy) -> int:
+    """The least g with 2e^B Σ_{k>g} I_k(B) ≤ ε, by e^B = I_0(B) + 2 Σ_{k≥1} I_k(B)."""
+    with ctx.workprec(2 * BITS):
+        largest, allowed, g = arb(symbols.bound).exp(), (-symbols.digits).exp(), 0
+        left = largest - bessel(0, symbols.bound)
+        while not largest * left <= allowed:
+            g += 1
+            left -= 2 * bessel(g, symbols.bound)
+        return g
+
+
+def five_left_out(bound: float, digits: arb) -> arb:
+    return formulas.sufficient_degree(bound, digits) / 5
+
+
+def two_for_five(bound: float, digits: arb) -> arb:
+    return formulas.sufficient_degree(bound, digits) * 2 / 5
+
+
+def bound_left_out(bound: float, digits: arb) -> arb:
+    """False: the quotient alone."""
+    return 5 * digits / (digits / bound).log() if digits > bound else arb(0)
 
 
 class Bounded(Symbols):
@@ -341,7 +373,7 @@ class PolynomialTrial(BoundTrial):
     """As `BoundTrial`, with symbols of its own; the hypothesis says all of the scope."""
 
     measured: Callable[[Any], Any]
-    kind: type[Symbols] = Approximation
+    kind: type[Symbols] = Interval
 
     @property
     def scope(self) -> str:
@@ -424,6 +456,32 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="asymptotic",
                 name="degree",
                 claim="there is a positive integer g bounded above by g = O(max{log(1/ε) / log(log(1/ε)/R), R²})",
+                fault="misprint",
+                consequence="No constant makes the printed expression enough (own/degree). That the rank is n^{o(1)},"
+                " which is all that is used, stands for R = o(√log n), d = O(log n) and ε = 1/poly(n).",
+                forms=(
+                    Form(),
+                    replace(
+                        form(
+                            formulas.sufficient_degree,
+                            PolynomialTrial(
+                                "the least g with 2e^B Σ_{k>g} I_k(B) ≤ ε",
+                                least_degree_of_chebyshev,
+                                ("X",),
+                                hypothesis="balls, log(1/ε) = n d²/4, n ≤ 6, d ≤ 6, B = R²,"
+                                " R the largest of 1 and up to 36 Gaussian numbers or small integers",
+                                kind=Accuracy,
+                            ),
+                            {"1 for 5": five_left_out, "2 for 5": two_for_five, "B left out": bound_left_out},
+                            role="repaired",
+                            reading="R² for R in the inner logarithm, R ≥ 1, no quotient where log(1/ε) ≤ R²",
+                        ),
+                        implication="scores are at most B = R², so the Chebyshev series of exp on [−B, B], cut off"
+                        " after degree g, has relative error ε as soon as 2e^B Σ_{k>g} I_k(B) ≤ ε (own/polynomial),"
+                        " and some g ≤ 5 max{log(1/ε)/log(log(1/ε)/B), B} does this for every B ≥ 1 and ε < 1"
+                        " (docs/polynomial.md); entries of less than 1 are at most 1",
+                    ),
+                ),
             ),
             Part(
                 kind="inequality",
@@ -436,7 +494,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             "monomials of degree at most g in d variables",
                             number_of_monomials,
                             (),
-                            hypothesis="g = n ≤ 6, d ≤ 6, the monomials counted one by one",
+                            hypothesis="g = n ≤ 6, d ≤ 6: 36 distinct cases, the monomials counted one by one",
                             kind=Bounded,
                         ),
                         {"binom(2g, g)": binomial_without_d, "binom(d+g−1, g)": monomials_of_one_degree},
@@ -607,7 +665,6 @@ STATEMENTS: tuple[Statement, ...] = (
                             ("X",),
                             assumed=not_a_point,
                             hypothesis=f"balls, degrees ≤ 10, the best of three polynomials, {ON_THE_INTERVAL}",
-                            kind=Limits,
                         ),
                         {"g for g + 1": limit_of_the_degree_before, "2B for B": limit_on_twice_the_interval},
                     ),
@@ -620,13 +677,13 @@ STATEMENTS: tuple[Statement, ...] = (
                 " error ε on [−R², R²], for R = (C+1)^{C+1} and ε = R^{−R²}",
                 forms=(
                     form(
-                        necessary_degree,
+                        formulas.necessary_degree,
                         PolynomialTrial(
-                            "C times the printed degree",
-                            multiple_of_the_printed_degree,
+                            "1 more than C times the printed degree",
+                            above_the_printed_degree,
                             (),
-                            hypothesis="C = n d, n ≤ 6, d ≤ 6, balls",
-                            kind=Limits,
+                            hypothesis="C = n d, n ≤ 6, d ≤ 6: 18 distinct cases, balls",
+                            kind=PrintedDegree,
                         ),
                         {
                             "√ε for ε": necessary_for_half_the_digits,

@@ -201,9 +201,9 @@ class Certificate:
         return smaller + at.moved * k + at.rounding * k
 
     def for_keys(
-        self, at: Coefficients, numbers: Numbers, x: FloatArray, dO: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """What the keys sum with the weights P(S), and with S^h. Shapes: (b, d), (b, e) -> (b, d + e) both.
+        self, at: Coefficients, numbers: Numbers, x: FloatArray, dO: FloatArray, rows: slice
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """What the keys sum with the weights P(S), S^h and P̄(|q||k|). Shapes: -> (b, d + e) twice, (b, 2).
 
         Each query goes by the ratio or by the moment, whichever promises less.
         """
@@ -212,23 +212,25 @@ class Certificate:
         ratio_K = (at.by_ratio <= 3 * tau * at.spread + slope_K * numbers.moment) | ~np.isfinite(tau)  # (b, 1)
         ratio_V = (at.delta <= 2 * tau) | ~np.isfinite(tau)  # (b, 1)
         tau = np.where(np.isfinite(tau), tau, 0)  # where it is not used
-        weights_K = np.where(ratio_K, at.by_ratio, (2 * tau + tau**2 + (1 + tau) ** 2 * more) * at.spread)
+        by_moment_K = (2 * tau + tau**2 + (1 + tau) ** 2 * more) * at.spread  # (b, 1)
+        weights_K = np.where(ratio_K, at.by_ratio, by_moment_K) + at.moved * (1 + at.delta)  # (b, 1)
         weights_V = np.where(ratio_V, at.delta, tau + (1 + tau) * more)  # (b, 1)
         moments_K = np.where(ratio_K, 0, at.excess * (1 + tau) ** 2 * at.spread / D + slope_K)  # (b, 1)
         moments_V = np.where(ratio_V, 0, at.excess * (1 + tau) / D)  # (b, 1), 1/(D̃ − T) = (1 + τ)/D̃
-        positive = np.hstack([(weights_K + at.moved * (1 + at.delta)) * x, weights_V * dO]) / D  # (b, d + e)
-        moments = np.hstack([moments_K * x, moments_V * dO])  # (b, d + e)
-        return positive * (1 + 4 * at.rho), moments * (1 + 4 * at.rho)
+        spare = 1 + 4 * at.rho  # (b, 1)
+        weights_K, weights_V = weights_K / D * spare, weights_V / D * spare  # (b, 1)
+        moments_K, moments_V = moments_K * spare, moments_V * spare  # (b, 1)
+        Q_moved = at.spread * (1 + at.delta) / D * self.moved(rows)  # (b, d), in pᵀ Q
+        positive = np.hstack([weights_K * np.abs(x) + Q_moved, weights_V * np.abs(dO)])  # (b, d + e)
+        moments = np.hstack([moments_K * np.abs(x), moments_V * np.abs(dO)])  # (b, d + e)
 
-    def for_sums(self, positive: FloatArray, moments: FloatArray, x: FloatArray) -> FloatArray:
-        """For the rounding of the sums of `positive` and `moments` themselves: of dK, of dV. Shapes: -> (b, 2)."""
-        d, c_0 = self.d, float(self.polynomial.coefficients[0]) / 2  # P̄ ≥ c_0
-        through = self._largest_power(x) / c_0  # (b, 1)
-        columns = [
-            positive[:, part].max(axis=1) + through[:, 0] * moments[:, part].max(axis=1)
-            for part in (slice(d), slice(d, None))
-        ]
-        return 2 * self.gamma * np.stack(columns, axis=1)
+        power = self._largest_power(x) / (float(self.polynomial.coefficients[0]) / 2)  # (b, 1), as P̄ ≥ c_0
+        q, largest = self.ranges.q.max(), np.abs(dO).max(axis=1, keepdims=True)  # (b, 1)
+        sums_K = (weights_K + power * moments_K) * q + Q_moved.max(axis=1, keepdims=True)  # (b, 1), that round
+        sums_V = (weights_V + power * moments_V) * largest  # (b, 1)
+        rounding_V = (2 * self.gamma + at.rho) / D * largest  # (b, 1)
+        absolute = at.rounding / D * q + 2 * self.gamma * sums_K, rounding_V + 2 * self.gamma * sums_V
+        return positive, moments, np.hstack(absolute)
 
     def _bin(self, x: FloatArray) -> Any:
         """In which sixteenth of ±B the scores of each query lie. Shapes: (b, d) -> (b, 1)."""

@@ -428,12 +428,30 @@ def F_5_bound(
 ) -> Any:
     r"""Error of the gradient on W (F.5).
 
-    .. math:: \|X^\top \tilde p X - X^\top p X\|_\infty
-              \le n^2 \|X\|_\infty^2 (\|U_3 V_3^\top - p_1\|_\infty + \|U_4 V_4^\top - p_2\|_\infty)
+    .. math:: n^2 \|X\|_\infty^2 (\|U_3 V_3^\top - p_1\|_\infty + \|U_4 V_4^\top - p_2\|_\infty)
 
     Shapes: U3, V3 (n, k3), U4, V4 (n, k4), p1, p2 (n, n), X (n, d) -> number.
     """
     return len(X) ** 2 * _largest(X) ** 2 * (_distance(U3, V3, p1) + _distance(U4, V4, p2))
+
+
+def F_5_bound_scaled(
+    U3: NDArray[Any],
+    V3: NDArray[Any],
+    U4: NDArray[Any],
+    V4: NDArray[Any],
+    p1: NDArray[Any],
+    p2: NDArray[Any],
+    X: NDArray[Any],
+    scale: Any,
+) -> Any:
+    r"""The same for scores τ X W Xᵀ, the gradient having the factor τ (F.5, repaired as F.4 is).
+
+    .. math:: |\tau| \, n^2 \|X\|_\infty^2 (\|U_3 V_3^\top - p_1\|_\infty + \|U_4 V_4^\top - p_2\|_\infty)
+
+    Shapes: U3, V3 (n, k3), U4, V4 (n, k4), p1, p2 (n, n), X (n, d) -> number.
+    """
+    return abs(scale) * F_5_bound(U3, V3, U4, V4, p1, p2, X)
 
 
 def F_5_last_step_1_printed(
@@ -475,8 +493,7 @@ def F_5_last_step_1(
 def G_4_bound(U1: NDArray[Any], V1: NDArray[Any], f: NDArray[Any], X: NDArray[Any], G: NDArray[Any]) -> Any:
     r"""Error of the gradient on W_V (G.4).
 
-    .. math:: \|X^\top \tilde f G_i - X^\top f G_i\|_\infty
-              \le n^2 \|X\|_\infty \|U_1 V_1^\top - f\|_\infty \|G_i\|_\infty
+    .. math:: n^2 \|X\|_\infty \|U_1 V_1^\top - f\|_\infty \|G_i\|_\infty
 
     Shapes: U1, V1 (n, k1), f (n, n), X (n, d), G (n, d) -> number.
     """
@@ -508,6 +525,17 @@ def z_bits(d: int, bits: int, epsilon: Any) -> Any:
     return d**2 * 8**bits * epsilon
 
 
+def z_bits_with_K(n: int, d: int, bits: int, epsilon: Any) -> Any:
+    r"""Error of the factors of z6 and z2 with K made from the same factors (E.2, E.7).
+
+    .. math:: \|\tilde z_k - z_k\|_\infty \le d^2\, 8^b\, \epsilon (1 + n (1 + \epsilon))
+
+    >>> z_bits_with_K(3, 2, 1, 0.5)
+    88.0
+    """
+    return z_bits(d, bits, epsilon) * (1 + n * (1 + epsilon))
+
+
 def D_bits(n: int, d: int, bits: int, epsilon: Any) -> Any:
     r"""Error of the terms D6, D7, D2 and D4, K exact (E.3, E.5, E.8, E.10).
 
@@ -517,6 +545,17 @@ def D_bits(n: int, d: int, bits: int, epsilon: Any) -> Any:
     384.0
     """
     return n * d**3 * 32**bits * epsilon
+
+
+def D_bits_with_K(n: int, d: int, bits: int, epsilon: Any) -> Any:
+    r"""Error of the terms D6 and D2 with K made from the same factors (E.3, E.8).
+
+    .. math:: \|\tilde D_k - D_k\|_\infty \le n\, d^3\, 32^b\, \epsilon (1 + n (1 + \epsilon))
+
+    >>> D_bits_with_K(3, 2, 1, 0.5)
+    2112.0
+    """
+    return D_bits(n, d, bits, epsilon) * (1 + n * (1 + epsilon))
 
 
 def D8_bits(n: int, d: int, bits: int, epsilon: Any) -> Any:
@@ -541,7 +580,8 @@ def g_t_bits(n: int, d: int, bits: int, epsilon: Any) -> Any:
     >>> g_t_bits(1, 1, 0, 0.5)
     4.0
     """
-    return D8_bits(n, d, bits, epsilon) + 2 * D_bits(n, d, bits, epsilon) * (2 + n * (1 + epsilon))
+    of_z7_and_z6 = D_bits(n, d, bits, epsilon) + D_bits_with_K(n, d, bits, epsilon)
+    return D8_bits(n, d, bits, epsilon) + 2 * of_z7_and_z6
 
 
 def g_w_bits(n: int, d: int, bits: int, epsilon: Any) -> Any:
@@ -903,3 +943,75 @@ def _ranges(q: Array, causal: bool) -> Array:
     """Largest minus least entry of each row, over the keys that the mask allows. (n,)."""
     rows = (q[i, : i + 1 if causal else None] for i in range(len(q)))
     return np.stack([row.max() - row.min() for row in rows])
+
+
+# As exp is replaced by any Ã with |Ã − A|_ij ≤ E_ij, A = exp(S) where the mask allows it and 0 elsewhere; D̃ and T are
+# the row sums of Ã and E, and T < D̃. Entries of Ã may be negative.
+
+
+def weight_error_absolute(E: Array, f_tilde: Array, D_tilde: Array) -> Array:
+    r"""Entries of f, by the absolute error of the exponential (own/moments).
+
+    .. math:: |\tilde f - f|_{ij} \le \frac{E_{ij} + \tilde f_{ij} T_i}{\tilde D_i - T_i}, \qquad T_i = \sum_j E_{ij}
+
+    Shapes: E, f_tilde (n, n), D_tilde (n,) -> (n, n). Cost: O(n²).
+
+    >>> weight_error_absolute(np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]]), np.array([4.0]))  # A = (1, 2): 1/3, 2/3
+    array([[0.5       , 0.16666667]])
+    """
+    T = E.sum(axis=1)  # (n,)
+    return (E + f_tilde * T[:, None]) / (D_tilde - T)[:, None]
+
+
+def output_error_absolute(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
+    r"""The attention output, by the absolute error of the exponential (own/moments).
+
+    .. math:: |\tilde s - s|_{ic} \le \frac{\sum_j E_{ij} |h_{jc} - \tilde s_{ic}|}{\tilde D_i - T_i}
+
+    Shapes: E, f_tilde (n, n), D_tilde (n,), h (n, d) -> (n, d). Cost: O(n² d).
+    """
+    return _distances(E, h, f_tilde @ h) / (D_tilde - E.sum(axis=1))[:, None]
+
+
+def cotangent_error_absolute(
+    E: Array, f_tilde: Array, D_tilde: Array, q: Array, K_tilde: Array, causal: bool
+) -> Array:
+    r"""The cotangent of the scores, by the absolute error of the exponential (own/moments).
+
+    .. math:: |\tilde p - p|_{ij} \le \frac{E_{ij}\, Q_i (1 + \tau_i)}{\tilde D_i - T_i}
+              + \tilde f_{ij}\, Q_i (2 \tau_i + \tau_i^2), \qquad
+              \tau_i = \frac{T_i}{\tilde D_i - T_i}, \quad Q_i = \max_j |q_{ij} - \tilde K_i|
+
+    j over the keys that the mask allows. Shapes: E, f_tilde, q (n, n), D_tilde, K_tilde (n,) -> (n, n). Cost: O(n²).
+    """
+    T = E.sum(axis=1)  # (n,)
+    tau, Q = T / (D_tilde - T), _farthest(q, K_tilde, causal)  # (n,)
+    by_entry = Q * (1 + tau) / (D_tilde - T)  # (n,)
+    return E * by_entry[:, None] + f_tilde * (Q * (2 * tau + tau * tau))[:, None]
+
+
+def sum_error_absolute(
+    E: Array, f: Array, D_tilde: Array, q: Array, K_tilde: Array, p_tilde: Array, columns: Array, causal: bool
+) -> Array:
+    r"""Sums of p over the keys, by the absolute error of the exponential (own/moments), for any columns y.
+
+    .. math:: \Bigl|\sum_j (\tilde p - p)_{ij}\, y_{ja}\Bigr|
+              \le \frac{Q_i \sum_j E_{ij} |y_{ja} - m_{ia}| + T_i |\sum_j \tilde p_{ij}\, y_{ja}|}{\tilde D_i - T_i},
+              \qquad m_{ia} = \sum_j f_{ij}\, y_{ja}
+
+    with the exact mean m, not f̃ y. Shapes: E, f, q, p_tilde (n, n), D_tilde, K_tilde (n,), columns (n, k) -> (n, k).
+    Cost: O(n² k).
+    """
+    T, Q = E.sum(axis=1)[:, None], _farthest(q, K_tilde, causal)[:, None]  # (n, 1)
+    return (Q * _distances(E, columns, f @ columns) + T * np.abs(p_tilde @ columns)) / (D_tilde[:, None] - T)
+
+
+def _distances(E: Array, y: Array, centres: Array) -> Array:
+    """Σ_j E_ij |y_ja − c_ia|. (n, k)."""
+    return (E[:, :, None] * np.abs(y[None, :, :] - centres[:, None, :])).sum(axis=1)
+
+
+def _farthest(q: Array, K_tilde: Array, causal: bool) -> Array:
+    """Largest |q_ij − K̃_i| of each row, over the keys that the mask allows. (n,)."""
+    rows = (np.abs(q[i, : i + 1 if causal else None] - K) for i, K in enumerate(K_tilde))
+    return np.stack([row.max() for row in rows])

@@ -38,14 +38,24 @@ def K_factored(U1: Array, V1: Array, h: Array, G: Array) -> Array:
     return exact.K(G, U1 @ (V1.T @ h))
 
 
+def D6_factored_printed(X: Array, W: Array, U6: Array, V6: Array) -> Array:
+    r"""What the steps of the proof of E.3 compute for the term D6 on factors of z6: without the minus sign.
+
+    .. math:: U_6 ((V_6^\top X) W^\top)
+
+    Shapes: X (n, d), W (d, d), U6, V6 (n, k6) -> (n, d). Cost: O(n k6 d + k6 d²).
+    """
+    return U6 @ ((V6.T @ X) @ W.T)
+
+
 def D6_factored(X: Array, W: Array, U6: Array, V6: Array) -> Array:
-    r"""The term D6 on factors of z6 (E.3); the steps of its proof leave out the minus sign.
+    r"""The term D6 on factors of z6 (E.3, repaired).
 
     .. math:: \tilde D_6 = -U_6 ((V_6^\top X) W^\top)
 
     Shapes: X (n, d), W (d, d), U6, V6 (n, k6) -> (n, d). Cost: O(n k6 d + k6 d²).
     """
-    return -(U6 @ ((V6.T @ X) @ W.T))
+    return -D6_factored_printed(X, W, U6, V6)
 
 
 def D7_factored(X: Array, W: Array, U7: Array, V7: Array) -> Array:
@@ -68,14 +78,24 @@ def D8_factored(W_V: Array, G: Array, U1: Array, V1: Array) -> Array:
     return U1 @ ((V1.T @ G) @ W_V.T)
 
 
+def D2_factored_printed(X: Array, W: Array, U9: Array, V9: Array) -> Array:
+    r"""What the steps of the proof of E.8 compute for the term D2 on factors of z2: without the minus sign.
+
+    .. math:: U_9 ((V_9^\top X) W)
+
+    Shapes: X (n, d), W (d, d), U9, V9 (n, k9) -> (n, d). Cost: O(n k9 d + k9 d²).
+    """
+    return U9 @ ((V9.T @ X) @ W)
+
+
 def D2_factored(X: Array, W: Array, U9: Array, V9: Array) -> Array:
-    r"""The term D2 on factors of z2 (E.8); the steps of its proof leave out the minus sign.
+    r"""The term D2 on factors of z2 (E.8, repaired).
 
     .. math:: \tilde D_2 = -U_9 ((V_9^\top X) W)
 
     Shapes: X (n, d), W (d, d), U9, V9 (n, k9) -> (n, d). Cost: O(n k9 d + k9 d²).
     """
-    return -(U9 @ ((V9.T @ X) @ W))
+    return -D2_factored_printed(X, W, U9, V9)
 
 
 def D4_factored(X: Array, W: Array, U10: Array, V10: Array) -> Array:

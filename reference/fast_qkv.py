@@ -444,20 +444,11 @@ class Fast:
 
     def _answered(self, query: Side, rows: slice, numbers: Numbers) -> tuple[Side, Coefficients]:
         """The query with y, and with what the keys sum for their bounds."""
-        dO, size = self._dO(rows), np.abs(query.x)  # (b, e), (b, d)
+        dO = self._dO(rows)  # (b, e)
         y = np.hstack([-numbers.K, dO]) / numbers.D  # (b, 1 + e)
         at = self.bounds.coefficients(query.x, rows, numbers, dO)
-        positive, moments = self.bounds.for_keys(at, numbers, size, np.abs(dO))  # (b, d + e) both
-        positive[:, : self.d] += (
-            at.spread * (1 + at.delta) * self.bounds.moved(rows) / numbers.D
-        )  # Q is moved in pᵀ Q, too
-        largest = np.abs(dO).max(axis=1, keepdims=True) / numbers.D  # (b, 1)
-        through = self.bounds.for_sums(positive, moments, query.x)  # (b, 2)
-        rounding_K = at.rounding / numbers.D * self.ranges.q.max() + through[:, :1]  # (b, 1)
-        rounding_V = (2 * self.bounds.gamma + at.rho) * largest + through[:, 1:]  # (b, 1)
-        absolute = np.hstack([rounding_K, rounding_V])  # (b, 2)
-        own = (self._own(a) for a in (positive, moments, absolute))
-        return Side(query.x, query.features, y, *own), at
+        for_keys = self.bounds.for_keys(at, numbers, query.x, dO, rows)
+        return Side(query.x, query.features, y, *map(self._own, for_keys)), at
 
     def _own(self, array: FloatArray) -> FloatArray:
         return array.astype(self.head.dtype, copy=False)

@@ -406,6 +406,21 @@ def necessary_degree(bound: Any, digits: Any) -> int:
     return enough
 
 
+def sufficient_degree(bound: Any, digits: Any) -> arb:
+    r"""A ball that is at least a degree at which Chebyshev's stated bound is at most ε = e^{−digits}, for B ≥ 1.
+
+    .. math:: 2 e^B \sum_{k > g} I_k(B) \le \epsilon \quad\text{for some}\quad
+              g \le 5 \max\Big\{B,\, \frac{\log(1/\epsilon)}{\log(\log(1/\epsilon)/B)}\Big\}
+
+    Where log(1/ε) ≤ B the quotient is not defined, or negative, and B stands alone.
+
+    >>> sufficient_degree(4, 2), least_degree(4.0, 0.135)
+    (20.0000000000000, 9)
+    """
+    B, L = arb(bound), arb(digits)
+    return 5 * (B.max(L / (L / B).log()) if L > B else B)
+
+
 @lru_cache(maxsize=64)
 def _tails(bound: float) -> tuple[arb, ...]:
     """2 e^B Σ_{k > g} I_k(B) for g = 0, 1, …

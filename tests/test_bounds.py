@@ -18,7 +18,16 @@ from hypothesis import given, settings
 
 from proofs_checks import error_bounds as checks
 from proofs_checks.equation import parameters
-from proofs_checks.error_bounds import STATEMENTS, Differentiated, Neighbours, NeighbourTrial, Polynomial
+from proofs_checks.error_bounds import (
+    STATEMENTS,
+    Absolute,
+    AbsoluteTrial,
+    Approximate,
+    Differentiated,
+    Neighbours,
+    NeighbourTrial,
+    Polynomial,
+)
 from proofs_checks.ground_truth import BITS
 from proofs_checks.inequality import exceeds, over
 from proofs_checks.instances import Array, Instance
@@ -63,11 +72,17 @@ def two_keys(
     return symbols
 
 
-def ratio(claim: Claim, measured: Any, symbols: Neighbours) -> float:
-    """The largest measured/allowed over all entries."""
+def ratios(claim: Claim, measured: Any, symbols: Approximate) -> Array:
+    """Measured over allowed, entry by entry."""
     with ctx.workprec(BITS):
         allowed = np.asarray(claim(**{name: symbols.exact(name) for name in parameters(claim)}), dtype=object)
-        return max(over(*pair) for pair in zip(np.ravel(measured(symbols)), allowed.flat, strict=True))
+        pairs = zip(np.ravel(measured(symbols)), allowed.flat, strict=True)
+        return np.array([over(*pair) for pair in pairs]).reshape(allowed.shape)
+
+
+def ratio(claim: Claim, measured: Any, symbols: Approximate) -> float:
+    """The largest of them."""
+    return float(ratios(claim, measured, symbols).max())
 
 
 def balanced(kappa: float) -> float:
@@ -123,6 +138,53 @@ def test_bounds_are_attained_within_one_percent(name: tuple[str, str], kappa: fl
     assert 0.99 <= reached <= 1
 
 
+def three_keys(first: float, share: float, *, light: float | None = None) -> Absolute:
+    """Three keys; q and the values are 1, 1, −1; f̃ is (first, ½ − first, ½), and Ã − A is `share` of D̃ on the first.
+
+    With `light` the second key has that weight, up to its own error, which is as large and the other way.
+    """
+    second = 0.5 - first if light is None else light
+    A, values = [first - share, second, 1 - first - second], [1, 1, -1]
+    W, W_V, G = [[log(a) for a in A]] * 3, [[h, 0, 0] for h in values], [[1, 0, 0]] * 3
+    symbols = Absolute.of(3, 3, X=np.eye(3), W=W, W_V=W_V, G=G)
+    moved = [[arb(1), arb(0 if light is None else -1), arb(0)]] * 3
+    off = [arb(share / (first - share))] * 3
+    symbols.__dict__.update(_moved=np.array(moved, dtype=object), _epsilon=np.array(off, dtype=object))
+    return symbols
+
+
+ABSOLUTE = {part.name: part.forms[0].checks[0] for s in STATEMENTS if s.id == "own/moments" for part in s.parts}
+
+
+@pytest.mark.parametrize("share", [2.0**-20, 0.125, 0.4])
+@pytest.mark.parametrize("name", ABSOLUTE)
+def test_bounds_by_absolute_errors_are_attained(name: str, share: float) -> None:
+    """All errors on one key, where Ã is above A, so that D = D̃ − T: then each bound is an equality."""
+    trial: Any = ABSOLUTE[name].trial
+    reached = ratio(ABSOLUTE[name].claim, trial.measured, three_keys((share + 0.5) / 2, share))
+    assert reached > 1 - 1e-9
+
+
+@pytest.mark.parametrize("share", [0.125, 0.4])
+@pytest.mark.parametrize("name", ["weights", "cotangent"])
+def test_the_own_error_of_a_key_counts_in_full(name: str, share: float) -> None:
+    """In the limit of a light key: its error is opposite to that of the row, which it makes smaller by itself."""
+    trial: Any = ABSOLUTE[name].trial
+    symbols = three_keys(0.5 - TINY, share, light=TINY)
+    assert symbols.E[0, 1] > symbols.u[0, 1] / 4  # as large as the key
+    assert 0.99 <= ratios(ABSOLUTE[name].claim, trial.measured, symbols)[0, 1] <= 1
+
+
+@pytest.mark.parametrize("name", ABSOLUTE)
+def test_weights_may_be_negative(name: str) -> None:
+    """A polynomial below zero at a light key: the first entry of x draws one."""
+    W = [[log(TINY), 0], [log(TINY), 0]]
+    symbols = Absolute.of(2, 2, X=np.eye(2), W=W, W_V=np.eye(2), G=[[1, 3], [2, -1]], x=[42 / 1024, 0])
+    trial: Any = ABSOLUTE[name].trial
+    assert symbols.A_tilde[0, 0] < 0
+    assert ratio(ABSOLUTE[name].claim, trial.measured, symbols) <= 1
+
+
 def test_the_rank_is_attained() -> None:
     rng = np.random.default_rng(0)
     for d, choice in ((1, 7), (2, 5), (2, 7)):
@@ -155,6 +217,18 @@ def test_what_is_drawn_meets_the_hypothesis(layer: Instance) -> None:
             assert sum(s.f_tilde[i]).overlaps(arb(1))
             ratios = [s.f_tilde[i, j] / s.f[i, j] for j in s.allowed(i)]
             assert not exceeds(max(ratios), (1 + s.delta) * min(ratios))
+
+
+@settings(max_examples=50)
+@given(AbsoluteTrial("", checks.weights).instances)
+def test_errors_that_are_drawn_meet_the_hypothesis(layer: Instance) -> None:
+    """|Ã − A| ≤ E, and Σ_j E_ij < D̃_i."""
+    s = Absolute(layer)
+    with ctx.workprec(BITS):
+        for i in range(s.n):
+            assert sum(s.E[i]) < s.D_tilde[i]
+            assert not any(exceeds(abs(s.A_tilde[i, j] - s.u[i, j]), s.E[i, j]) for j in range(s.n))
+            assert all(s.A_tilde[i, j] == s.E[i, j] == 0 for j in range(s.n) if j not in s.allowed(i))
 
 
 @settings(max_examples=30)

@@ -12,8 +12,9 @@ import pytest
 from flint import ctx
 
 from proofs_checks import fast_gradient as checks
+from proofs_checks.equation import parameters
 from proofs_checks.falsify import Altered, doubled
-from proofs_checks.fast_gradient import Approximation, Exact, FactorBound, NormEquation, constant_layer
+from proofs_checks.fast_gradient import AnyFactors, Exact, FactorBound, NormEquation, Over, constant_layer
 from proofs_checks.ground_truth import BITS
 from proofs_checks.instances import Array, Instance, gaussian, unit_scale
 from proofs_checks.softmax_attention import largest
@@ -73,6 +74,8 @@ def test_terms_on_factors_are_the_terms_of_D17(n: int, d: int, k1: int) -> None:
     equal(fast_gradient.D8_factored(W_V, G, U1, V1), input_gradient.D8(W_V, f, G))
     equal(fast_gradient.D2_factored(X, W, *low_rank.z2_factors(U1, V1, K)), input_gradient.D2(X, W, f, K))
     equal(fast_gradient.D4_factored(X, W, *low_rank.z4_factors(U1, V1, h, G)), input_gradient.D4(X, W, f, h, G))
+    equal(fast_gradient.D6_factored_printed(X, W, *low_rank.z6_factors(U1, V1, K)), -input_gradient.D6(X, W, f, K))
+    equal(fast_gradient.D2_factored_printed(X, W, *low_rank.z2_factors(U1, V1, K)), -input_gradient.D2(X, W, f, K))
     equal(fast_gradient.K_factored(U1, V1, h, G), input_gradient.K(G, f @ h))
 
 
@@ -223,8 +226,8 @@ def test_both_values_reach_the_second_output() -> None:
 # ---------------------------------------------------------------------------------------------------------- the bounds
 
 
-def constants(n: int, d: int) -> Approximation:
-    return Approximation(constant_layer(n, d, 1, 0, unit_scale))
+def constants(n: int, d: int) -> AnyFactors:
+    return AnyFactors(constant_layer(n, d, 1, 0, unit_scale))
 
 
 @pytest.mark.parametrize(("n", "d"), [(1, 1), (1, 4), (4, 1), (3, 2), (2, 3)])
@@ -252,13 +255,14 @@ def test_the_two_errors_of_F5_add_up_where_their_signs_differ() -> None:
     p1, p2, X = np.zeros((n, n)), np.zeros((n, n)), np.ones((n, d))
     error = np.abs(X.T @ (one @ one.T - one @ (-one.T)) @ X).max()
     assert error == error_bounds.F_5_bound(one, one, one, -one, p1, p2, X) == 2 * n**2
+    assert error_bounds.F_5_bound_scaled(one, one, one, -one, p1, p2, X, -0.5) == n**2
     assert error_bounds.F_5_last_step_1(one, one, one, -one, p1, p2, X) == error
     assert error_bounds.F_5_last_step_1_printed(one, one, one, -one, p1, p2, X) == 0
 
 
 @every_layer
 def test_sharper_bounds_are_no_larger(layer: Symbols) -> None:
-    a, b = Approximation(layer.instance), error_bounds
+    a, b = AnyFactors(layer.instance), error_bounds
     factors, of_p = (a.U1, a.V1, a.f), (a.U3, a.V3, a.U4, a.V4, a.p1, a.p2, a.X)
     assert not b.z_bound_sharp(*factors, a.K) > b.E_2_bound(*factors, a.K)
     assert not b.D8_bound_sharp(*factors, a.G, a.W_V) > b.E_6_bound(*factors, a.G, a.W_V)
@@ -276,19 +280,28 @@ def assert_equal(a: Any, b: Any) -> None:
 @pytest.mark.parametrize(("near", "t"), [(0, 1.0), (1, 2.0**-20), (2, 0.0)])
 def test_factors_are_far_near_and_exact(near: int, t: float) -> None:
     """All operands are 1: an entry of x yᵀ is 1, one of Y (X W_out)ᵀ a sum over three classes."""
-    a = Approximation(constant_layer(2, 1, 0, near, unit_scale))
+    a = AnyFactors(constant_layer(2, 1, 0, near, unit_scale))
     assert float(a.epsilon) == t * (1 + 3)
 
 
 @every_layer
 def test_factors_of_the_checks_multiply_to_what_they_are_factors_of(layer: Symbols) -> None:
-    a = Approximation(layer.instance)
+    a = AnyFactors(layer.instance)
     K = a.K
     same(a.U6 @ a.V6.T, a.f_tilde * K)
     same(a.U9 @ a.V9.T, K[:, None] * a.f_tilde)
     same(a.U7 @ a.V7.T, a.f_tilde * a.q.T)
     same(a.U10 @ a.V10.T, a.f_tilde * a.q)
     same(a.K_tilde, input_gradient.K(a.G, a.f_tilde @ a.h))
+
+
+def test_a_bound_without_a_factor_takes_the_size_as_well() -> None:
+    a, bound = AnyFactors(constant_layer(3, 2, 1, 0, unit_scale)), error_bounds.G_4_bound
+    given = {name: a.exact(name) for name in parameters(bound)}
+    assert parameters(Over(bound, "d")) == (*parameters(bound), "d")
+    assert_equal(Over(bound, "d")(**given, d=2) * 2, bound(**given))
+    assert parameters(Over(error_bounds.D8_bits, "n")) == parameters(error_bounds.D8_bits)
+    assert Over(error_bounds.D8_bits, "n")(n=3, d=2, bits=1, epsilon=0.5) == 4
 
 
 def test_an_equation_between_norms_is_refuted_from_both_sides() -> None:
@@ -308,6 +321,6 @@ def test_a_counterexample_names_every_operand_that_is_not_zero() -> None:
     found = trial.confirm(Altered(error_bounds.z_bound_sharp, checks.halved), instance, "")
     assert found is not None
     assert set(found.operands) == set(checks.DRAWN)
-    again = Approximation.of(2, 1, **found.operands)
-    assert float(again.epsilon) == float(Approximation(instance).epsilon)
-    assert float(largest(again.D_tilde)) == float(largest(Approximation(instance).D_tilde))
+    again = AnyFactors.of(2, 1, **found.operands)
+    assert float(again.epsilon) == float(AnyFactors(instance).epsilon)
+    assert float(largest(again.D_tilde)) == float(largest(AnyFactors(instance).D_tilde))

@@ -38,6 +38,7 @@ from reference.polynomial import (
     necessary_degree,
     optimal_degree,
     printed_degree,
+    sufficient_degree,
     taylor,
     taylor_error,
     taylor_error_attained,
@@ -424,6 +425,14 @@ def test_necessary_degree_is_the_least_that_the_limit_allows(bound: float) -> No
         assert not digits_limit(degree, bound) < -arb(error).log()
         assert degree == 0 or digits_limit(degree - 1, bound) < -arb(error).log()
     assert necessary_degree(0.0, 100) == 0
+
+
+@pytest.mark.parametrize("bound", [1.0, 5.0, 16.0, 50.0])
+def test_five_times_the_optimal_degree_is_enough(bound: float) -> None:
+    for error in (0.999, 0.1, math.exp(-3 * bound), 1e-15):
+        enough = sufficient_degree(bound, -arb(error).log())
+        assert least_degree(bound, error) <= enough
+        assert float(enough) == pytest.approx(5 * optimal_degree(bound, error))
 
 
 def test_the_printed_and_the_optimal_degree() -> None:
