@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reference.certificate import Head, gamma, unit
+from reference.certificate import Head, gamma, or_infinite, unit
 from reference.fast_qkv import Approximation, Fast, Method, QuerySide, approximation, prepare
 from reference.masked_product import RunningSum, blocks
 from reference.polynomial import ExpPolynomial
@@ -219,7 +219,10 @@ def _head(X: FloatArray, W: FloatArray, W_V: FloatArray, G: FloatArray | None, s
 
 
 def _lost(X: FloatArray) -> float:
-    """A bound on the relative rounding error of products with d × d matrices, and of two sums after them."""
+    """A bound on the relative rounding error of products with d × d matrices, and of two sums after them.
+
+    Twice: the products are computed again in blocks of other sizes, which may round in other ways.
+    """
     return 2 * gamma(X.shape[1] + 4, unit(X.dtype))
 
 
@@ -247,14 +250,9 @@ def _collect(fast: Fast, X: FloatArray, W: FloatArray, W_V: FloatArray) -> tuple
     sizes = 2 + np.abs(W).max() + np.abs(W_V).max()
     tiny = float(np.finfo(X.dtype).tiny) * len(X) * d * sizes * (1 + max(X.max(), -X.min()))  # underflow
     for rows in blocks(len(X)):
-        dX_bound[rows] = _finite_or_infinite(dX_bound[rows] * spare + tiny)  # (b, d)
-    bounds = (_finite_or_infinite(b.total * spare + tiny).astype(X.dtype) for b in (dW_bound, dW_V_bound))
+        dX_bound[rows] = or_infinite(dX_bound[rows] * spare + tiny)  # (b, d)
+    bounds = (or_infinite(b.total * spare + tiny).astype(X.dtype) for b in (dW_bound, dW_V_bound))
     return value, Gradient(X=dX_bound, W=next(bounds), W_V=next(bounds))
-
-
-def _finite_or_infinite(bound: FloatArray) -> FloatArray:
-    """No bound is an infinite one: infinity times zero is not a number."""
-    return np.where(np.isnan(bound), np.inf, bound)
 
 
 def _words(function: str) -> Wording:

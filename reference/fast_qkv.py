@@ -38,17 +38,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from math import isfinite, log2
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from math import ceil, isfinite, log2
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from reference.certificate import Certificate, Coefficients, Head, Numbers, Ranges, Read, unit
+from reference.certificate import Certificate, Coefficients, Head, Numbers, Ranges, Read, as_float, unit
 from reference.errors import AltgradError
 from reference.low_rank import monomials, monomials_vjp, rank, row_kronecker, weights
 from reference.masked_product import RunningSum, blocks, within
-from reference.polynomial import ExpPolynomial, exp_polynomial
+from reference.polynomial import ExpPolynomial, exp_polynomial, taylor
 from reference.shapes import FloatArray, refuse
 
 Method = Literal["paper", "antiderivative", "differentiate"]
@@ -134,13 +135,29 @@ def measure(head: Head, words: Any) -> Ranges:
     k, longest_k = _sizes(lambda rows: words.finite(f"{words.K} − centre", head.K(rows) - centre), head.m)
     v, _ = _sizes(lambda rows: words.finite(f"{words.V} − middle", head.V(rows) - middle), head.m)
     q, longest_q = _sizes(lambda rows: words.finite(f"scale {words.Q}", head.scale * head.Q(rows)), head.n)
-    balance = 2.0 ** round(log2(k.max() / q.max()) / 2) if k.max() > 0 and q.max() > 0 else 1.0
+    balance = _balance(float(q.max()), float(k.max()))
+    least = float(np.finfo(head.dtype).smallest_subnormal)  # scale Q may have lost this much to underflow
     dO = 0.0 if head.dO is None else float(_sizes(head.dO, head.n)[0].max())
     more = 1 + 8 * unit(head.dtype) + (head.d + 8) * 2.0**-52  # the norms are those of rounded numbers
     return Ranges(
-        centre, middle, balance, q * balance * more, k / balance * more, v * more, dO,
-        longest_q * balance * more, longest_k / balance * more,
-    )  # fmt: skip
+        centre=centre,
+        middle=middle,
+        balance=balance,
+        q=(q + least) * balance * more,
+        k=k / balance * more,
+        v=v * more,
+        dO=dO,
+        longest_q=(longest_q + least * np.sqrt(head.d)) * balance * more,
+        longest_k=longest_k / balance * more,
+    )
+
+
+def _balance(q: float, k: float) -> float:
+    """The power of two that makes q and 1/k of it about equal; if one of them is 0, that makes the other about 1."""
+    if q > 0 and k > 0:
+        return 2.0 ** round((log2(k) - log2(q)) / 2)
+    power = ceil(log2(k)) if k > 0 else -ceil(log2(q)) if q > 0 else 0
+    return 2.0 ** min(max(power, -125), 125)  # float32 holds these
 
 
 def _extremes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
@@ -151,9 +168,10 @@ def _extremes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArra
 
 def _coarse_middle(low: FloatArray, high: FloatArray) -> FloatArray:
     """The middle of each range, to a multiple of the power of two that is an eighth of the range or a little more."""
-    spread = high - low  # (d,)
-    unit = np.exp2(np.ceil(np.log2(np.where(spread > 0, spread, 1) / 8)))  # (d,)
-    return np.where(spread > 0, unit * np.round((low / 2 + high / 2) / unit), low)
+    half, middle = high / 2 - low / 2, low / 2 + high / 2  # (d,) both
+    unit = np.exp2(np.ceil(np.log2(np.where(half > 0, half, 1) / 4)))  # (d,)
+    coarse = unit * np.round(middle / np.where(unit > 0, unit, 1))  # (d,)
+    return np.where((half > 0) & np.isfinite(coarse), coarse, low)
 
 
 def _sizes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, float]:
@@ -161,7 +179,8 @@ def _sizes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, 
     columns, rows = [], []
     for block in map(operand, blocks(n)):
         columns.append(np.abs(block).max(axis=0))  # (d,)
-        rows.append(np.linalg.norm(block.astype(np.float64), axis=1).max())
+        largest = float(columns[-1].max()) or 1.0  # or squares may underflow or overflow
+        rows.append(largest * np.linalg.norm(block.astype(np.float64) / largest, axis=1).max())
     return np.max(columns, axis=0).astype(np.float64), float(max(rows))
 
 
@@ -173,12 +192,13 @@ def choose(B: float, rtol: float | None, polynomial: ExpPolynomial | None, words
     if polynomial is None:
         assert rtol is not None
         try:
-            return exp_polynomial(B, float(rtol) / (2 + float(rtol)))
+            return exp_polynomial(B, min(float(rtol) / (2 + float(rtol)), 1 - 2.0**-53))
         except AltgradError as error:
             raise AltgradError(f"{words.function}: rtol is {rtol} with scores up to {B:.4g}; {error}") from None
     if not isinstance(polynomial, ExpPolynomial):
         refuse(words.function, "polynomial", f"has type {type(polynomial).__name__}", "an ExpPolynomial")
-    if not isfinite(polynomial.weight_error(B)):
+    everywhere = polynomial.degree % 2 == 0 and polynomial.coefficients == taylor(polynomial.degree, 1.0).coefficients
+    if not everywhere and not isfinite(polynomial.weight_error(B)):
         refuse(
             words.function,
             "polynomial",
@@ -197,9 +217,12 @@ def prepare(
     _check_rtol(rtol, words.function)
     ranges = [measure(head, words) for head in heads]
     widest = max(ranges, key=lambda r: r.scores)
+    if not isfinite(widest.scores):
+        refuse(words.function, f"scale {words.Q} {words.K}ᵀ (the scores)", "may overflow", "smaller operands or scale")
     B = widest.scores if polynomial is not None else widest.rounded_up()
     chosen = choose(B, rtol, polynomial, words)
-    return [Fast(head, r, chosen, rtol, method, words) for head, r in zip(heads, ranges, strict=True)], chosen
+    fast = [Fast(head, r, chosen, widest.scores, rtol, method, words) for head, r in zip(heads, ranges, strict=True)]
+    return fast, chosen
 
 
 def _check_rtol(rtol: Any, function: str) -> None:
@@ -214,7 +237,8 @@ def approximation(value: Any, bound: Any, fast: list[Fast], polynomial: ExpPolyn
     arrays = [bound] if isinstance(bound, np.ndarray) else [a for a in _fields(bound) if a is not None]
     reasons = list(dict.fromkeys(f.bounds.why for f in fast if f.bounds.why))
     if not reasons and not all(np.isfinite(a).all() for a in arrays):
-        reasons = [f"the bound overflows {arrays[0].dtype}"]
+        largest = max(f.ranges.scores for f in fast)
+        reasons = [f"the bound overflows {arrays[0].dtype}, with scores up to {largest:.4g}"]
     slow = f"the rank {k} is above the number of rows {m}: exact attention costs less" if k > m else ""
     why = "; ".join([*reasons, slow] if slow else reasons)
     return Approximation(value, bound, polynomial.degree, k, polynomial.relative_error, why)
@@ -224,18 +248,24 @@ def _fields(gradient: Any) -> list[FloatArray | None]:
     return list(gradient) if isinstance(gradient, tuple) else list(vars(gradient).values())
 
 
+@lru_cache(maxsize=16)
+def float_weights(coefficients: tuple[Fraction, ...], d: int, dtype: np.dtype[Any]) -> FloatArray:
+    """The weights of the monomials, rounded. Shapes: -> (k, 1)."""
+    with np.errstate(over="ignore"):
+        return np.array([as_float(w) for w in weights(coefficients, d)]).astype(dtype)[:, None]
+
+
 class Fast:
     """One head with a polynomial in place of the exponential."""
 
     def __init__(
-        self, head: Head, ranges: Ranges, polynomial: ExpPolynomial, rtol: float | None, method: Method, words: Any
-    ) -> None:
+        self, head: Head, ranges: Ranges, polynomial: ExpPolynomial, scores: float, rtol: float | None,
+        method: Method, words: Any,
+    ) -> None:  # fmt: skip
         self.head, self.ranges, self.polynomial, self.method = head, ranges, polynomial, method
         self.d, self.e = head.d, head.e
         self.words = words
-        c = polynomial.coefficients
-        self.integral = c if method == "differentiate" else (0, *(c_j / (j + 1) for j, c_j in enumerate(c)))
-        self.slope = tuple(j * c_j for j, c_j in enumerate(c))[1:]
+        self.integral = polynomial.coefficients if method == "differentiate" else polynomial.antiderivative
         self.degree = polynomial.degree
         self.top = self.degree + (method == "antiderivative")
         self.k, self.k_top = rank(head.d, self.degree), rank(head.d, self.top)
@@ -247,7 +277,7 @@ class Fast:
         self.step = max(1, min(ROWS, LARGEST_BLOCK // self.widest, max(head.n, head.m)))
         self.bounds = Certificate(
             head, ranges, polynomial, differentiated=method == "differentiate", power=self.power, top=self.top,
-            widest=self.widest, step=self.step, rtol=rtol, words=words,
+            widest=self.widest, step=self.step, scores=scores, rtol=rtol, words=words,
             largest_weight=float(max(np.abs(self.w).max(), np.abs(self.w_integral).max())),
         )  # fmt: skip
 
@@ -275,15 +305,23 @@ class Fast:
     @cached_property
     def w_moment(self) -> FloatArray:
         """The weights of ⟨x, y⟩^h."""
-        return self._weights((0,) * self.power + (1,))[self.power_rows]  # (l, 1)
+        return self._weights((Fraction(0),) * self.power + (Fraction(1),))[self.power_rows]  # (l, 1)
 
     @cached_property
     def w_slope(self) -> FloatArray:
-        return self._weights(self.slope)  # (k′, 1)
+        return self._weights(self.polynomial.derivative)  # (k′, 1)
 
-    def _weights(self, coefficients: Any) -> FloatArray:
-        exact = weights(coefficients, self.head.d) if coefficients else []
-        return np.array([float(w) for w in exact], self.head.dtype)[:, None]  # (k, 1)
+    def _weights(self, coefficients: tuple[Fraction, ...]) -> FloatArray:
+        found = float_weights(coefficients, self.d, self.head.dtype)  # (k, 1)
+        if not np.isfinite(found).all():
+            largest = max(map(as_float, map(abs, coefficients)))
+            refuse(
+                self.words.function,
+                "polynomial",
+                f"has coefficients up to {largest:.2g}",
+                f"weights that {self.head.dtype} represents",
+            )
+        return found
 
     # --- the sums
 

@@ -165,8 +165,9 @@ def fast_attention(
     .. math:: \tilde f V, \qquad \tilde f_{ij} = \frac{M_{ij} P(S_{ij})}{\sum_l M_{il} P(S_{il})}, \quad
               S = \tau\, Q K^\top, \quad P \approx \exp
 
-    Either `rtol` or `polynomial` is given. `rtol` bounds the relative error of every attention weight: P is the
-    Chebyshev polynomial of least degree for it on the scores' range. `value` and `bound` are (..., n, e).
+    Either `rtol` or `polynomial` is given. `rtol` bounds the relative error that P brings to every attention weight: P
+    is the Chebyshev polynomial of least degree for it on the scores' range. Rounding comes on top; where it may exceed
+    `rtol` of a row of weights, `rtol` is refused. `value` and `bound` are (..., n, e).
 
     Shapes as in `attention`. Cost: O((n + m) k (d + e)) with k = binom(d + degree, degree) for each head; memory for
     inputs, outputs and a constant.
@@ -217,7 +218,7 @@ def fast_attention_vjp(
 
     Shapes and errors as in `attention_vjp` and `fast_attention`. Cost: O((n + m) k d e) with
     k = binom(d + degree, degree) for "paper", O((n + m) k′ (d + e)) with k′ = binom(d + degree + 1, degree + 1) for
-    "antiderivative" and k′ = k for "differentiate"; memory for inputs, outputs and a constant, and with `causal` three
+    "antiderivative" and k′ = k for "differentiate"; memory for inputs, outputs and a constant, and with `causal` four
     numbers for each row.
 
     >>> rng = np.random.default_rng(0)

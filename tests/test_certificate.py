@@ -209,11 +209,10 @@ def test_the_moment_makes_the_bound_ten_times_smaller() -> None:
     Q, K, V, dO = np.random.default_rng(0).normal(size=(4, 300, 4))
     rows = [a.__getitem__ for a in (Q, K, V, dO)]
     head = Head(300, 300, 4, 4, Q.dtype, 0.05, True, *rows)
-    bounds = []
-    for by_moment in (True, False):
+    bounds, infinite = [], np.full((300, 1), np.inf)
+    for patched in ({}, {"_excess": lambda *_: (infinite, infinite)}):
         (fast,), _ = prepare([head], None, taylor(2, 1.0), "antiderivative", qkv.Wording("test"))
-        if not by_moment:
-            fast.bounds._errors[:, 2] = np.inf
+        vars(fast.bounds).update(patched)
         with np.errstate(invalid="ignore"):  # as the public functions have it
             blocks = [b for b in fast.gradient() if isinstance(b, QuerySide)]
         bounds.append(np.median(np.concatenate([b.dQ_bound for b in blocks])))
@@ -229,6 +228,40 @@ def test_a_smaller_tolerance_gives_a_smaller_bound() -> None:
 
 
 # --- edges
+
+
+def test_norms_whose_squares_underflow_are_seen() -> None:
+    Q, K, V = np.array([[1.5e-162]]), np.array([[1e153], [-1e153]]), np.array([[1.0], [-1.0]])
+    fast = qkv.fast_attention(Q, K, V, scale=1.0, rtol=1e-3)
+    assert abs(fast.value - 1.5e-9) <= fast.bound
+    assert fast.bound < 1e-6
+
+
+def test_queries_that_underflow_are_counted() -> None:
+    Q, K = np.full((1, 1000), 5.9e-8, np.float32), np.full((2, 1000), 3e38, np.float32)
+    K[1] *= -1
+    V = np.array([[1.0], [-1.0]], np.float32)
+    scale = 1.1755e-38
+    exactly = qkv.attention(*(a.astype(float) for a in (Q, K, V)), scale=scale)
+    fast = qkv.fast_attention(Q, K, V, scale=scale, rtol=1e-3)
+    assert abs(fast.value - exactly) <= fast.bound
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_equal_keys_or_no_queries_of_any_size(d: int) -> None:
+    """All scores are the same: nothing overflows."""
+    rng = np.random.default_rng(0)
+    V, dO = rng.normal(size=(2, 5, 2)).astype(np.float32)
+    large, none = np.full((5, d), 1e10, np.float32), np.zeros((5, d), np.float32)
+    for Q, K in ((large, large), (none, large * rng.normal(size=(5, d)).astype(np.float32))):
+        fast = qkv.fast_attention_vjp(Q, K, V, dO, scale=1.0, polynomial=taylor(4, 1.0))
+        assert np.abs(fast.value.V - dO.mean(axis=0)).max() <= fast.bound.V.max() < 1e-3
+
+
+def test_keys_that_differ_by_the_smallest_number() -> None:
+    tiny = np.finfo(np.float64).smallest_subnormal
+    fast = qkv.fast_attention(np.ones((1, 1)), np.array([[0.0], [tiny]]), np.eye(2), scale=1.0, rtol=0.1)
+    assert (np.abs(fast.value - 0.5) <= fast.bound).all()
 
 
 def test_what_is_exact_has_a_bound_of_rounding_only() -> None:
