@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import dropwhile, groupby
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -58,14 +58,14 @@ def print_verdicts(console: Console, judged: Iterable[Judgement]) -> None:
     console.print(_table(console, [tuple(f"[bold]{heading}[/]" for heading in COLUMNS)]))
     for section, group in groupby(judged, key=lambda j: j.statement.section):
         console.print(f"[bold]{section}  {SECTIONS.get(section, '')}[/]")
-        rows: list[tuple[str, ...]] = []
+        rows: list[tuple[RenderableType, ...]] = []
         for j in group:
             rows.append(_statement_row(j))
             rows += [_part_row(p) for p in j.parts if p.part.name and p.verdict.standing != "not checked"]
         console.print(_table(console, rows))
 
 
-def _table(console: Console, rows: Iterable[tuple[str, ...]]) -> Table:
+def _table(console: Console, rows: Iterable[tuple[RenderableType, ...]]) -> Table:
     """Rows in columns of fixed width, so that the tables of all sections line up; a wide terminal widens verdicts."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
     spare = max(0, console.width - 80)
@@ -78,7 +78,7 @@ def _table(console: Console, rows: Iterable[tuple[str, ...]]) -> Table:
     return table
 
 
-def _statement_row(j: Judgement) -> tuple[str, ...]:
+def _statement_row(j: Judgement) -> tuple[RenderableType, ...]:
     single = len(j.parts) == 1
     note = " [dim](not run in this profile)[/]" if j.missing else ""
     return (
@@ -90,9 +90,10 @@ def _statement_row(j: Judgement) -> tuple[str, ...]:
     )
 
 
-def _part_row(p: PartJudgement) -> tuple[str, ...]:
+def _part_row(p: PartJudgement) -> tuple[RenderableType, ...]:
     verdict = _coloured(p.verdict.standing, str(p.verdict))
-    return f"    [dim]{escape(p.part.name)}[/]", verdict, "", _kinds(p.evidence), _worst(p)
+    name = Padding(f"[dim]{escape(p.part.name)}[/]", (0, 0, 0, 4))  # which indents every line of it
+    return name, verdict, "", _kinds(p.evidence), _worst(p)
 
 
 def _kinds(evidence: Iterable[Evidence]) -> str:
