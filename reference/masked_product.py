@@ -38,7 +38,7 @@ def masked_product(
 
     Shapes: U (n, k), V (m, k), H (m, c) -> (n, c); transposed: H (n, c) -> (m, c). With `causal`, M_ij = 1 for i ≥ j,
     which needs n = m, else M_ij = 1. Cost: O((n + m) k c), and O(n step (k + c)) within the blocks under the mask;
-    memory for the result and O((step + c) k).
+    memory for the result, O((step + c) k), and O(step²) under the mask. Sums are kept in float64.
 
     >>> U, V, H = np.ones((3, 1)), np.array([[1.0], [2.0], [4.0]]), np.ones((3, 1))
     >>> masked_product(U, V, H).T, masked_product(U, V, H, causal=True).T
