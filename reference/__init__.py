@@ -2,6 +2,7 @@
 
 `attention` and `attention_gradient` are the exact map and gradient in X, W, W_V; `qkv` holds the same in Q, K, V
 with batches and heads. `transformer_output` and `transformer_gradient` are those of a model: a sequence of `Layer`.
+The functions named `fast_…` approximate them in time linear in the length, with a bound on their error.
 Refused input raises `AltgradError`.
 """
 
@@ -15,9 +16,10 @@ from reference.chain_rule import (
 )
 from reference.errors import AltgradError
 from reference.fast_qkv import Approximation
+from reference.fast_transformer import fast_transformer_gradient
 from reference.loss import CrossEntropyLoss, LinearLoss, SquaredLoss
 from reference.polynomial import ExpPolynomial, exp_polynomial
-from reference.transformer import Layer, ModelGradient, transformer_gradient, transformer_output
+from reference.transformer import Layer, ModelGradient, gradient_step, transformer_gradient, transformer_output
 
 __all__ = [
     "AltgradError",
@@ -34,6 +36,8 @@ __all__ = [
     "exp_polynomial",
     "fast_attention",
     "fast_attention_gradient",
+    "fast_transformer_gradient",
+    "gradient_step",
     "qkv",
     "transformer_gradient",
     "transformer_output",

@@ -71,9 +71,9 @@ class Approximation:
 
     value: Any
     bound: Any
-    degree: int
-    rank: int
-    relative_error: float
+    degree: Any  # int, and of a model one per layer; so are the next two
+    rank: Any
+    relative_error: Any  # float
     why: str = ""
 
 

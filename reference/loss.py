@@ -1,8 +1,10 @@
 r"""Losses of a transformer's output T (Definition 3.1, Remark 3.2).
 
 A loss is any function `loss(T)` that returns (value, dL/dT, parameters): a float, an array (n, d), and a dict of the
-gradients on parameters of its own, empty if there are none. Three are given. First the paper's formulas, which also
-run on object arrays (balls).
+gradients on parameters of its own, empty if there are none. Three are given. A loss that also has a method
+`bounded(T)` for a `Bounded` T, which returns bounds on the errors of the three (numbers or arrays of their shapes, for
+all T within the bound, rounding included), lets `fast_transformer_gradient` bound a whole model's gradient. First the
+paper's formulas, which also run on object arrays (balls).
 
 | symbol | shape | meaning |
 |---|---|---|
@@ -21,11 +23,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from reference.bounded import FUNCTION, Bounded
+from reference.certificate import gamma, unit
 from reference.qkv import Wording
 from reference.shapes import FloatArray, check_operands, refuse
 from reference.softmax_attention import Array, f
 
 Loss: TypeAlias = Callable[[FloatArray], tuple[float, FloatArray, dict[str, FloatArray]]]
+Errors: TypeAlias = tuple[float, FloatArray | float, dict[str, FloatArray]]  # of the three
 
 __all__ = ["CrossEntropyLoss", "LinearLoss", "SquaredLoss"]
 
@@ -187,6 +192,11 @@ class LinearLoss:
         value = Wording("LinearLoss").finite("⟨C, T⟩", loss_of_units(linear_units(T, self.C)))
         return float(value), self.C.copy(), {}
 
+    def bounded(self, T: Bounded) -> Errors:
+        """|⟨C, T⟩| moves by ⟨|C|, E⟩ at most, its gradient not at all. Shapes: T (n, d) -> number, number, {}."""
+        units = T * self.C  # (n, d)
+        return _sum_error(units), 0.0, {}
+
 
 @dataclass(frozen=True, eq=False)
 class SquaredLoss:
@@ -206,6 +216,11 @@ class SquaredLoss:
         check_operands("SquaredLoss", {"target": self.target, "T": T}, {"target": "n d", "T": "n d"})
         value = Wording("SquaredLoss").finite("½‖T - target‖²", loss_of_units(squared_units(T, self.target)))
         return float(value), T - self.target, {}
+
+    def bounded(self, T: Bounded) -> Errors:
+        """T − target moves as T does. Shapes: T (n, d) -> number, (n, d), {}."""
+        difference = T - self.target  # (n, d)
+        return _sum_error(difference * difference), difference.error, {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,14 +252,47 @@ class CrossEntropyLoss:
         check_operands(words.function, {"T": T, "W_out": W_out}, {"T": "n d", "W_out": "d d_voc"})
         _check_labels(words.function, self.labels, len(T), W_out.shape[1])
         gold = np.arange(len(T)), self.labels  # the places where Y_gt is 1
-        logits = words.finite("T W_out", T @ W_out)  # (n, d_voc)
-        logits -= logits.max(axis=1, keepdims=True)  # (n, d_voc), at most 0, and 0 once in each row
+        logits = self._logits(words.finite("T W_out", T @ W_out))  # (n, d_voc)
         u = np.exp(logits)  # (n, d_voc)
         value = words.finite("the loss", (np.log(u.sum(axis=1)) - logits[gold]).sum())  # number
         error = f(u)  # (n, d_voc), p, then p - Y_gt in place
         error[gold] -= 1
         cotangent = words.finite("the gradient on T", error @ W_out.T)  # (n, d)
         return float(value), cotangent, {"W_out": words.finite("the gradient on W_out", T.T @ error)}  # (d, d_voc)
+
+    def bounded(self, T: Bounded) -> Errors:
+        """p moves by a factor within e^{±2σ}, σ what a logit moves by.
+
+        Shapes: T (n, d) -> number, (n, d), {"W_out": (d, d_voc)}. The loss moves by 2σ in
+        each row. Each exponential and logarithm counts as eight roundings.
+        """
+        Z, u = T @ self.W_out, unit(T.dtype)  # (n, d_voc)
+        (n, d_voc), gold = Z.shape, (np.arange(len(self.labels)), self.labels)
+        sigma = (Z.error + 4 * u * Z.size).max(axis=1, keepdims=True)  # (n, 1), with the subtraction of the maximum
+        logits = self._logits(Z.value)  # (n, d_voc)
+        p = f(np.exp(logits)).astype(np.float64)  # (n, d_voc)
+        moved = np.minimum(np.expm1(2 * sigma + (2 * FUNCTION + d_voc + 4) * u) * p, 1)  # (n, d_voc)
+        p[gold] -= 1  # p − Y_gt
+        error = Bounded(p.astype(T.dtype), moved + 2 * u + 2 * float(np.finfo(T.dtype).tiny))  # (n, d_voc)
+        W_out_gradient = T.T @ error  # (d, d_voc)
+        rounding = gamma(n, u) * (T.size.T @ error.size)  # (d, d_voc), of one sum over the rows
+
+        log_sum = np.log(np.exp(logits.astype(np.float64)).sum(axis=1))  # (n,)
+        of_rows = 2 * sigma[:, 0] + (2 * FUNCTION + d_voc) * u * (1 + log_sum - logits[gold])  # (n,)
+        value = (of_rows + gamma(n + 2, u) * (1 + log_sum - logits[gold])).sum() * (1 + n * 2.0**-50)
+        return float(value), (error @ self.W_out.T).error, {"W_out": W_out_gradient.error + rounding}
+
+    @staticmethod
+    def _logits(Z: FloatArray) -> FloatArray:
+        """At most 0, and 0 once in each row. Shapes: (n, d_voc) -> (n, d_voc)."""
+        shifted: FloatArray = Z - Z.max(axis=1, keepdims=True)
+        return shifted
+
+
+def _sum_error(units: Bounded) -> float:
+    """On the sum of the units, however it is taken."""
+    rounding = gamma(units.value.size, unit(units.dtype)) * units.size.sum()
+    return float((units.error.sum() + rounding) * (1 + units.value.size * 2.0**-50))
 
 
 def _check_labels(function: str, labels: Any, n: int, d_voc: int) -> None:

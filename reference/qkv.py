@@ -149,7 +149,6 @@ def attention_vjp(
 
 
 @shapes(Q="... n d", K="... m d", V="... m e")
-@np.errstate(all="ignore")
 def fast_attention(
     Q: FloatArray,
     K: FloatArray,
@@ -183,18 +182,10 @@ def fast_attention(
     """
     words = Wording("fast_attention")
     _check_causal(words.function, Q, K, causal)
-    indices, heads = _heads(Q, K, V, scale, causal)
-    fast, chosen = prepare(heads, rtol, polynomial, "differentiate", words)
-    output, bound = (np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype) for _ in range(2))  # (..., n, e)
-    for head, one in zip(indices, fast, strict=True):
-        for rows, value, error in one.output():
-            output[head][rows], bound[head][rows] = value, error
-    words.finite("the output", output)
-    return approximation(output, bound, fast, chosen)
+    return fast_forward(Q, K, V, scale, causal, rtol, polynomial, words)
 
 
 @shapes(Q="... n d", K="... m d", V="... m e", dO="... n e")
-@np.errstate(all="ignore")
 def fast_attention_vjp(
     Q: FloatArray,
     K: FloatArray,
@@ -230,20 +221,7 @@ def fast_attention_vjp(
     """
     words = Wording("fast_attention_vjp")
     _check_causal(words.function, Q, K, causal)
-    indices, heads = _heads(Q, K, V, scale, causal, dO)
-    fast, chosen = prepare(heads, rtol, polynomial, method, words)
-    value, bound = (QKVGradient(np.empty_like(Q), np.empty_like(K), np.empty_like(V)) for _ in range(2))
-    for head, one in zip(indices, fast, strict=True):
-        for block in one.gradient():
-            if isinstance(block, QuerySide):
-                value.Q[head][block.rows], bound.Q[head][block.rows] = block.dQ, block.dQ_bound
-            else:
-                rows = block.rows
-                value.K[head][rows], value.V[head][rows] = block.dK, block.dV
-                bound.K[head][rows], bound.V[head][rows] = block.dK_bound, block.dV_bound
-    for operand, array in zip((words.Q, words.K, words.V), value, strict=True):
-        words.finite(f"the gradient on {operand}", array, "smaller operands or scale")
-    return approximation(value, bound, fast, chosen)
+    return fast_backward(Q, K, V, dO, scale, causal, rtol, polynomial, method, words)
 
 
 def _heads(
@@ -289,6 +267,44 @@ def backward(
     for operand, array in zip((words.Q, words.K, words.V), (dQ, dK, dV), strict=True):
         words.finite(f"the gradient on {operand}", array, "smaller operands or scale")
     return QKVGradient(dQ, dK, dV)
+
+
+@np.errstate(all="ignore")
+def fast_forward(
+    Q: FloatArray, K: FloatArray, V: FloatArray, scale: float, causal: bool, rtol: float | None,
+    polynomial: ExpPolynomial | None, words: Wording,
+) -> Approximation:  # fmt: skip
+    """`fast_attention`, for checked operands."""
+    indices, heads = _heads(Q, K, V, scale, causal)
+    fast, chosen = prepare(heads, rtol, polynomial, "differentiate", words)
+    output, bound = (np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype) for _ in range(2))  # (..., n, e)
+    for head, one in zip(indices, fast, strict=True):
+        for rows, value, error in one.output():
+            output[head][rows], bound[head][rows] = value, error
+    words.finite("the output", output)
+    return approximation(output, bound, fast, chosen)
+
+
+@np.errstate(all="ignore")
+def fast_backward(
+    Q: FloatArray, K: FloatArray, V: FloatArray, dO: FloatArray, scale: float, causal: bool, rtol: float | None,
+    polynomial: ExpPolynomial | None, method: Method, words: Wording,
+) -> Approximation:  # fmt: skip
+    """`fast_attention_vjp`, for checked operands."""
+    indices, heads = _heads(Q, K, V, scale, causal, dO)
+    fast, chosen = prepare(heads, rtol, polynomial, method, words)
+    value, bound = (QKVGradient(np.empty_like(Q), np.empty_like(K), np.empty_like(V)) for _ in range(2))
+    for head, one in zip(indices, fast, strict=True):
+        for block in one.gradient():
+            if isinstance(block, QuerySide):
+                value.Q[head][block.rows], bound.Q[head][block.rows] = block.dQ, block.dQ_bound
+            else:
+                rows = block.rows
+                value.K[head][rows], value.V[head][rows] = block.dK, block.dV
+                bound.K[head][rows], bound.V[head][rows] = block.dK_bound, block.dV_bound
+    for operand, array in zip((words.Q, words.K, words.V), value, strict=True):
+        words.finite(f"the gradient on {operand}", array, "smaller operands or scale")
+    return approximation(value, bound, fast, chosen)
 
 
 def _check_causal(function: str, Q: FloatArray, K: FloatArray, causal: bool) -> None:

@@ -35,6 +35,7 @@ import math
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -53,7 +54,7 @@ G0: TypeAlias = tuple[
     Callable[[FloatArray], FloatArray], Callable[[FloatArray, FloatArray], tuple[FloatArray, Parameters]]
 ]
 
-__all__ = ["Layer", "ModelGradient", "transformer_gradient", "transformer_output"]
+__all__ = ["Layer", "ModelGradient", "gradient_step", "transformer_gradient", "transformer_output"]
 
 
 # ---------------------------------------------------------------------------------------------------- the formulas
@@ -564,8 +565,8 @@ def transformer_output(layers: Sequence[Layer], X: FloatArray, *, g0: G0 | None 
     array([[ 6.],
            [10.]])
     """
-    steps = _checked_layers("transformer_output", layers, X)
-    start, _ = _checked_g0("transformer_output", g0, X)
+    steps = checked_layers("transformer_output", layers, X)
+    start, _ = checked_g0("transformer_output", g0, X)
     T = start()  # (n, d)
     for step in steps:
         _, T = _layer_output(step, T)  # (n, d)
@@ -601,52 +602,101 @@ def transformer_gradient(layers: Sequence[Layer], X: FloatArray, loss: Loss, *, 
     [4.0, 4.0]
     """
     function = "transformer_gradient"
-    steps = _checked_layers(function, layers, X)
-    start, finish = _checked_g0(function, g0, X)
-    states, attended = [start()], []  # T_0, T_1, …; Z_1, Z_2, …: (n, d) each
-    for step in steps:
-        Z, T = _layer_output(step, states[-1])  # (n, d), (n, d)
-        states.append(T)
-        attended.append(Z)
-    value, g_T, loss_parameters = _checked_loss(function, loss, states.pop(), X)  # number, (n, d)
-    gradients: list[Gradient] = []  # of the layers m, m - 1, …
-    for step, T, Z in zip(reversed(steps), reversed(states), reversed(attended), strict=True):
-        gradients.append(_layer_gradient(step, T, Z, g_T))
-        g_T = gradients[-1].X  # (n, d)
-    dX, g0_parameters = finish(g_T)  # (n, d)
-    return ModelGradient(value, dX, tuple(reversed(gradients)), loss_parameters, g0_parameters)
+    steps = checked_layers(function, layers, X)
+    start, finish = checked_g0(function, g0, X)
+    states, attended = forward_pass(steps, start())
+    value, g_T, loss_parameters = checked_loss(function, loss, states[-1], X)  # number, (n, d)
+    gradients = backward_pass(steps, states, attended, g_T)
+    dX, g0_parameters = finish(gradients[0].X)  # (n, d)
+    return ModelGradient(value, dX, gradients, loss_parameters, g0_parameters)
 
 
-class _Step(NamedTuple):
-    """A checked layer, its activation as functions that check themselves, and the words for its messages."""
+@np.errstate(all="ignore")
+def gradient_step(layers: Sequence[Layer], gradient: ModelGradient, rate: float) -> list[Layer]:
+    r"""The layers after a step of gradient descent on all their weights (Algorithm 1's optimiser).
+
+    .. math:: W \leftarrow W - \mathrm{rate} \cdot \frac{dL}{dW}, \qquad W \in \{W_{Q_i}, W_{K_i}, W_{V_i}, W_{g_i}\}
+
+    The paper hands dL/d(W_Q W_Kᵀ) to the optimiser of W_Q and W_K; theirs are (dL/dW) W_K and (dL/dW)ᵀ W_Q (C.3).
+    Shapes: as in `transformer_gradient`, from which `gradient` comes or from `fast_transformer_gradient(...).value`.
+    Cost: O(m d²).
+
+    Raises AltgradError for another number of layers than of gradients, for a rate that is not a finite number, and
+    where a weight overflows.
+
+    >>> one = np.ones((1, 1))
+    >>> layer = Layer(W_Q=one, W_K=one, W_V=one, W_g=one, activation="identity")
+    >>> gradient = transformer_gradient([layer], np.array([[2.0]]), lambda T: (T.item(), np.ones_like(T), {}))
+    >>> gradient_step([layer], gradient, 0.25)[0].W_V  # dL/dW_V = 2
+    array([[0.5]])
+    """
+    function = "gradient_step"
+    if not isinstance(rate, int | float | np.floating) or isinstance(rate, bool) or not math.isfinite(rate):
+        refuse(function, "rate", f"is {reprlib.repr(rate)}", "a finite number")
+    if len(layers) != len(gradient.layers):
+        refuse(function, "layers", f"are {len(layers)}", f"{len(gradient.layers)}, as many as the gradient has")
+    stepped = []
+    for i, (layer, one) in enumerate(zip(layers, gradient.layers, strict=True), 1):
+        words = Wording(f"{function}: layer {i}")
+        weights = {name: getattr(layer, name) - float(rate) * getattr(one, name) for name in WEIGHTS}  # (d, d) each
+        stepped.append(
+            replace(layer, **{name: words.finite(name, W, "a smaller rate") for name, W in weights.items()})
+        )
+    return stepped
+
+
+class Step(NamedTuple):
+    """A checked layer: its activation as functions that check themselves, its attention, the words for its messages.
+
+    `attend` takes Q, K, V (n, d) to Attn(T), `attend_vjp` takes them and G to the gradients on them. The arrays may be
+    of any kind that the formulas above and these four functions work on.
+    """
 
     layer: Layer
     phi: Entrywise
     phi_prime: Entrywise
     words: Wording
+    attend: Callable[..., Any]
+    attend_vjp: Callable[..., QKVGradient]
 
 
-def _layer_output(step: _Step, T: FloatArray) -> tuple[FloatArray, FloatArray]:
+def forward_pass(steps: Sequence[Step], T: Any) -> tuple[list[Any], list[Any]]:
+    """T_0, T_1, …, T_m and Z_1, …, Z_m, from T_0. All are (n, d)."""
+    states, attended = [T], []
+    for step in steps:
+        Z, T = _layer_output(step, states[-1])  # (n, d), (n, d)
+        states.append(T)
+        attended.append(Z)
+    return states, attended
+
+
+def backward_pass(steps: Sequence[Step], states: list[Any], attended: list[Any], g_T: Any) -> tuple[Gradient, ...]:
+    """The gradients of the layers 1, …, m, from dL/dT_m: Algorithm 1's loop from m down to 1."""
+    gradients: list[Gradient] = []  # of the layers m, m - 1, …
+    for step, T, Z in zip(reversed(steps), reversed(states[:-1]), reversed(attended), strict=True):
+        gradients.append(_layer_gradient(step, T, Z, g_T))
+        g_T = gradients[-1].X  # (n, d)
+    return tuple(reversed(gradients))
+
+
+def _layer_output(step: Step, T: Any) -> tuple[Any, Any]:
     """Z_i and T_i, from T_{i-1}."""
     layer, words = step.layer, step.words
-    Q, K, V = _project(step, T)  # three of (n, d)
-    Z = np.empty_like(T)  # (n, d), Attn(T), one head at a time
-    for head, scale in _heads(layer, T):
-        Z[:, head] = forward(Q[:, head], K[:, head], V[:, head], scale, layer.causal, words)  # (n, d_h)
+    Z = step.attend(*_project(step, T))  # (n, d), Attn(T)
     if not layer.residual:
         return Z, T_next(Z, layer.W_g, step.phi)  # (n, d), (n, d)
     Z = words.finite("T + Attn(T)", residual_attention(T, Z))  # (n, d)
     return Z, words.finite("Z + φ(Z W_g)", residual_g(Z, T_next(Z, layer.W_g, step.phi)))  # (n, d), (n, d)
 
 
-def _layer_gradient(step: _Step, T: FloatArray, Z: FloatArray, g_T: FloatArray) -> Gradient:
+def _layer_gradient(step: Step, T: Any, Z: Any, g_T: Any) -> Gradient:
     """Gradients on T_{i-1} and the weights, from that on T_i."""
     layer, words = step.layer, step.words
     g_S = words.finite("dL/dT_i ⊙ φ′(Z W_g)", S_cotangent(g_T, Z, layer.W_g, step.phi_prime))  # (n, d)
     G = g_S @ layer.W_g.T  # (n, d)
     if layer.residual:
         G = residual_gradient(g_T, G)  # (n, d)
-    d = _attention_gradient(step, T, words.finite("G", G))  # three of (n, d)
+    d = step.attend_vjp(*_project(step, T), words.finite("G", G))  # three of (n, d)
     g_X = d.Q @ layer.W_Q.T + d.K @ layer.W_K.T + d.V @ layer.W_V.T  # (n, d)
     if layer.residual:
         g_X = residual_gradient(G, g_X)  # (n, d)
@@ -659,18 +709,26 @@ def _layer_gradient(step: _Step, T: FloatArray, Z: FloatArray, g_T: FloatArray) 
     )
 
 
-def _attention_gradient(step: _Step, T: FloatArray, G: FloatArray) -> QKVGradient:
+def _attend(layer: Layer, words: Wording, Q: FloatArray, K: FloatArray, V: FloatArray) -> FloatArray:
+    """Exact attention, one head at a time."""
+    output = np.empty_like(Q)  # (n, d)
+    for head, scale in _heads(layer, Q):
+        output[:, head] = forward(Q[:, head], K[:, head], V[:, head], scale, layer.causal, words)  # (n, d_h)
+    return output
+
+
+def _attend_vjp(
+    layer: Layer, words: Wording, Q: FloatArray, K: FloatArray, V: FloatArray, G: FloatArray
+) -> QKVGradient:
     """Gradients on Q, K, V, one head at a time."""
-    layer, words = step.layer, step.words
-    Q, K, V = _project(step, T)  # three of (n, d)
-    d = QKVGradient(np.empty_like(T), np.empty_like(T), np.empty_like(T))  # three of (n, d)
-    for head, scale in _heads(layer, T):
+    d = QKVGradient(np.empty_like(Q), np.empty_like(Q), np.empty_like(Q))  # three of (n, d)
+    for head, scale in _heads(layer, Q):
         one = backward(Q[:, head], K[:, head], V[:, head], G[:, head], scale, layer.causal, words)  # three of (n, d_h)
         d.Q[:, head], d.K[:, head], d.V[:, head] = one
     return d
 
 
-def _project(step: _Step, T: FloatArray) -> list[FloatArray]:
+def _project(step: Step, T: Any) -> list[Any]:
     weights = {"W_Q": step.layer.W_Q, "W_K": step.layer.W_K, "W_V": step.layer.W_V}
     return [step.words.finite(f"T {name}", T @ W) for name, W in weights.items()]  # three of (n, d)
 
@@ -687,7 +745,7 @@ def _heads(layer: Layer, T: FloatArray) -> Iterator[tuple[slice, float]]:
 WEIGHTS = ("W_Q", "W_K", "W_V", "W_g")
 
 
-def _checked_layers(function: str, layers: Sequence[Layer], X: FloatArray) -> list[_Step]:
+def checked_layers(function: str, layers: Sequence[Layer], X: FloatArray) -> list[Step]:
     if not isinstance(layers, Sequence):
         refuse(function, "layers", f"has type {type(layers).__name__}", "a sequence of Layer")
     if not layers:
@@ -701,7 +759,7 @@ def _checked_layers(function: str, layers: Sequence[Layer], X: FloatArray) -> li
     return [_checked_layer(function, i, layer, X) for i, layer in enumerate(layers, 1)]
 
 
-def _checked_layer(function: str, i: int, layer: Layer, X: FloatArray) -> _Step:
+def _checked_layer(function: str, i: int, layer: Layer, X: FloatArray) -> Step:
     for name in ("causal", "residual"):
         if not isinstance(getattr(layer, name), bool):
             refuse(function, f"{name} of layer {i}", f"is {reprlib.repr(getattr(layer, name))}", "True or False")
@@ -719,7 +777,11 @@ def _checked_layer(function: str, i: int, layer: Layer, X: FloatArray) -> _Step:
         return of
 
     weights: dict[str, Any] = {name: np.ascontiguousarray(getattr(layer, name)) for name in WEIGHTS}
-    return _Step(replace(layer, **weights), checked("φ(Z W_g)", phi), checked("φ′(Z W_g)", phi_prime), words)
+    layer = replace(layer, **weights)
+    return Step(
+        layer, checked("φ(Z W_g)", phi), checked("φ′(Z W_g)", phi_prime), words,
+        partial(_attend, layer, words), partial(_attend_vjp, layer, words),
+    )  # fmt: skip
 
 
 def _activation(function: str, i: int, activation: Any) -> tuple[Entrywise, Entrywise]:
@@ -732,7 +794,7 @@ def _activation(function: str, i: int, activation: Any) -> tuple[Entrywise, Entr
     return phi, phi_prime
 
 
-def _checked_g0(
+def checked_g0(
     function: str, g0: G0 | None, X: FloatArray
 ) -> tuple[Callable[[], FloatArray], Callable[[FloatArray], tuple[FloatArray, Parameters]]]:
     """Two checked functions: one for T_0, one from dL/dT_0 to dL/dX and the gradients on g0's parameters."""
@@ -753,7 +815,7 @@ def _checked_g0(
     return start, finish
 
 
-def _checked_loss(function: str, loss: Loss, T: FloatArray, X: FloatArray) -> tuple[float, FloatArray, Parameters]:
+def checked_loss(function: str, loss: Loss, T: FloatArray, X: FloatArray) -> tuple[float, FloatArray, Parameters]:
     if not callable(loss):
         refuse(function, "loss", f"is {reprlib.repr(loss)}", "a function of T")
     results: Any = loss(_copied(T))
