@@ -638,10 +638,11 @@ def gradient_step(layers: Sequence[Layer], gradient: ModelGradient, rate: float)
     stepped = []
     for i, (layer, one) in enumerate(zip(layers, gradient.layers, strict=True), 1):
         words = Wording(f"{function}: layer {i}")
-        weights = {name: getattr(layer, name) - float(rate) * getattr(one, name) for name in WEIGHTS}  # (d, d) each
-        stepped.append(
-            replace(layer, **{name: words.finite(name, W, "a smaller rate") for name, W in weights.items()})
-        )
+        weights: dict[str, Any] = {
+            name: words.finite(name, getattr(layer, name) - float(rate) * getattr(one, name), "a smaller rate")
+            for name in WEIGHTS
+        }  # (d, d) each
+        stepped.append(replace(layer, **weights))
     return stepped
 
 
