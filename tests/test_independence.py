@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from proofs_checks.certificate import CertificateTrial
 from proofs_checks.digest import closure
 from proofs_checks.equation import EquationTrial
 from proofs_checks.inequality import BoundTrial
@@ -19,6 +20,7 @@ TRIALS = [check.trial for s in RECORD for p in s.parts for f in p.forms for chec
 TRIALS += [member.trial for group in (printed_group(), repaired_group()) for member in group.values()]
 TRUTHS: set[Any] = {t.truth for t in TRIALS if isinstance(t, EquationTrial)}
 TRUTHS |= {t.measured for t in TRIALS if isinstance(t, BoundTrial)}
+TRUTHS |= {t.truth for t in TRIALS if isinstance(t, CertificateTrial)}
 
 
 def names(code: CodeType) -> set[str]:
