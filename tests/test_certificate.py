@@ -224,6 +224,21 @@ def test_bounds_by_the_moment_are_attained(scale: float, method: Method) -> None
     assert min(of_odd["dK"], of_odd["dV"]) > 1 - x
 
 
+@pytest.mark.parametrize("method", ["paper", "antiderivative"])
+def test_the_mean_of_the_keys_counts_in_full(method: Method) -> None:
+    """As above, and most keys at one end in a second dimension: its share of dQ errs by their mean alone."""
+    x, m = 2.0**-7, 2**10
+    Q, dO = np.array([[x, 0.0]]), np.ones((1, 1))
+    K, V = np.tile([0.0, 1.0], (m, 1)), np.zeros((m, 1))
+    K[:3] = [[1, 0], [-1, 0], [0, -1]]
+    V[:2] = [[1], [-1]]
+    fast = qkv.fast_attention_vjp(Q, K, V, dO, scale=1.0, method=method, polynomial=taylor(2, 1.0))
+    values, noise = exact(Q, K, V, dO, 1.0, False)
+    second = np.s_[:, 1:]
+    truth = Exact((values[1][second],), (noise[1][second],))
+    assert 1 - 2 * x < worst([fast.value.Q[second]], [fast.bound.Q[second]], truth) <= 1
+
+
 # --- rounding: operands whose products or features cancel
 
 
