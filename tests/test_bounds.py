@@ -130,12 +130,13 @@ def test_every_bound_has_its_instance() -> None:
 
 @pytest.mark.parametrize("kappa", [1 + 2.0**-20, 1.5, 10.0])
 @pytest.mark.parametrize("name", ATTAINED, ids=" ".join)
-def test_bounds_are_attained_within_one_percent(name: tuple[str, str], kappa: float) -> None:
+def test_bounds_are_attained(name: tuple[str, str], kappa: float) -> None:
+    """But for terms of the order of the light key's weight, of its root where a deviation stands beside the entry."""
     where, options = ATTAINED[name]
     light = {-1: balanced(kappa), -2: 1 / (1 + kappa)}.get(int(where), where) if where < 0 else where
     trial: Any = INEQUALITIES[name].trial
     reached = ratio(INEQUALITIES[name].claim, trial.measured, two_keys(light, kappa, **options))
-    assert 0.99 <= reached <= 1
+    assert 1 - np.sqrt(kappa * TINY) < reached <= 1
 
 
 def three_keys(first: float, share: float, *, light: float | None = None) -> Absolute:
@@ -162,7 +163,7 @@ def test_bounds_by_absolute_errors_are_attained(name: str, share: float) -> None
     """All errors on one key, where Ã is above A, so that D = D̃ − T: then each bound is an equality."""
     trial: Any = ABSOLUTE[name].trial
     reached = ratio(ABSOLUTE[name].claim, trial.measured, three_keys((share + 0.5) / 2, share))
-    assert reached > 1 - 1e-9
+    assert reached == 1
 
 
 @pytest.mark.parametrize("share", [0.125, 0.4])
@@ -172,7 +173,7 @@ def test_the_own_error_of_a_key_counts_in_full(name: str, share: float) -> None:
     trial: Any = ABSOLUTE[name].trial
     symbols = three_keys(0.5 - TINY, share, light=TINY)
     assert symbols.E[0, 1] > symbols.u[0, 1] / 4  # as large as the key
-    assert 0.99 <= ratios(ABSOLUTE[name].claim, trial.measured, symbols)[0, 1] <= 1
+    assert 1 - np.sqrt(TINY) < ratios(ABSOLUTE[name].claim, trial.measured, symbols)[0, 1] <= 1
 
 
 @pytest.mark.parametrize("name", ABSOLUTE)
@@ -288,5 +289,5 @@ def test_features_lose_what_the_score_does_not_show(degree: int) -> None:
     error = float(abs(Fraction((U @ V.T).item()) - exact))
     N = 2 * (degree - 1) + 2 + len(w)
     gamma = N * 2.0**-53 / (1 - N * 2.0**-53)
-    assert abs(float(score) - 0.224) < 1e-3
+    assert round(float(score), 3) == 0.224
     assert 2e-3 < error < gamma * (np.abs(U) @ np.abs(V).T).item()
