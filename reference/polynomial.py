@@ -48,7 +48,7 @@ from reference.low_rank import monomials, weights
 from reference.shapes import refuse
 from reference.softmax_attention import Array
 
-DEGREES = 256  # the largest: at a bound of 50, Taylor needs 211 for an error of 1e-15
+DEGREES = 256  # the largest: at a bound of 50, Taylor needs 202 for an error of 1e-15
 BOUNDS = 1000.0  # the largest at which anything is computed: beyond it an error bound is infinite
 FITS = 300.0  # the largest bound at which float64 can hold what a fit needs
 BITS = 128  # to begin with, beyond what cancellation takes
