@@ -127,6 +127,46 @@ def test_slope_error_bounds_a_grid(P: ExpPolynomial, share: float) -> None:
 
 
 @few
+@given(polynomials(), st.floats(0, 1.25), degrees)
+def test_errors_by_powers_bound_a_grid(P: ExpPolynomial, share: float, power: int) -> None:
+    b, power = share * P.bound, min(power, P.degree)
+    found = {
+        P.absolute_error(b, power): [abs(at(P.coefficients, x) - x.exp()) for x in grid(b)],
+        P.slope_distance(b, power): [abs(at(P.coefficients, x) - at(P.derivative, x)) for x in grid(b)],
+    }
+    for allowed, errors in found.items():
+        if math.isfinite(allowed):
+            assert not any(e > arb(allowed) * abs(x) ** power for e, x in zip(errors, grid(b), strict=True))
+        else:
+            assert power > 0
+
+
+@few
+@given(coefficients.filter(lambda c: c[0] != 1), bounds)
+def test_errors_by_powers_are_sharp(c: list[Fraction], bound: float) -> None:
+    """But for Taylor polynomials: the absolute one as far as e^x varies in one of the 64 pieces of the range."""
+    P = ExpPolynomial(tuple(c), bound, "any")
+    slope = at(tuple(map(abs, P.derivative)), bound)
+    curve = at(tuple(abs(k * a) for k, a in enumerate(P.derivative))[1:], bound)
+    exact = largest([abs(at(P.coefficients, x) - x.exp()) for x in grid(bound)])
+    between = largest([abs(at(P.coefficients, x) - at(P.derivative, x)) for x in grid(bound)])
+    spare, piece = 1 + arb(2) ** -31, (arb(bound) / 32).exp()
+    missed = (slope + arb(bound).exp()) * bound / GRID
+    assert not arb(P.absolute_error(bound)) > (exact + missed) * piece * spare + LEAST
+    assert not arb(P.slope_distance(bound)) > (between + (slope + curve) * bound / GRID) * spare + LEAST
+
+
+@few
+@given(degrees, bounds, degrees)
+def test_errors_by_powers_of_a_taylor_polynomial(degree: int, bound: float, power: int) -> None:
+    P, power = taylor(degree, bound), min(power, degree)
+    stated = arb(bound).exp() * arb(bound) ** (degree + 1 - power) / math.factorial(degree + 1)
+    attained = arb(bound) ** (degree - power) / math.factorial(degree)
+    assert not arb(P.absolute_error(bound, power)) > stated * (1 + arb(2) ** -31) + LEAST
+    assert not arb(P.slope_distance(bound, power)) > attained * (1 + arb(2) ** -31) + LEAST
+
+
+@few
 @given(polynomials())
 def test_positive_is_what_a_grid_says(P: ExpPolynomial) -> None:
     values = [at(P.coefficients, x) for x in grid(P.bound)]
