@@ -117,9 +117,10 @@ class ExpPolynomial:
         return _upper_bound(self, b, lambda slopes: _largest(abs(x - 1) for x in slopes), _slopes)
 
     def absolute_error(self, b: float, power: int = 0) -> float:
-        """A c with |P(x) − eˣ| ≤ c |x|^power for |x| ≤ b, rounded up; infinite where none is known.
+        """A c with |P(x) − eˣ| ≤ c |x|^power for |x| ≤ b, rounded up, for a power up to the degree.
 
-        A Taylor polynomial has one for each power up to its degree, other polynomials for power 0.
+        A Taylor polynomial has one for each of them; any other has one for power 0, and gives infinity else. Larger
+        powers are not refused: of a Taylor polynomial, what is returned for them bounds nothing.
         """
         b = _checked_bound("absolute_error", "b", b)
         if self._is_taylor:
@@ -280,7 +281,11 @@ def fitted(scores: Any, degree: int, bound: float | None = None) -> ExpPolynomia
 
 
 def exp_polynomial(bound: float, relative_error: float, *, kind: str = "chebyshev") -> ExpPolynomial:
-    """The polynomial of least degree whose stated bound is at most `relative_error`.
+    """The polynomial of least degree whose stated bound is at most `relative_error`, for exp on [−bound, bound].
+
+    `kind` is "chebyshev", of lower degree, or "taylor". The module docstring states both bounds, `docs/polynomial.md`
+    derives them. Raises AltgradError for a bound that is negative or not finite, a relative error that is not between
+    0 and 1, another kind, and what no degree up to `DEGREES` reaches.
 
     >>> exp_polynomial(1.0, 0.01).degree, exp_polynomial(1.0, 0.01, kind="taylor").degree
     (4, 5)
