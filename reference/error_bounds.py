@@ -672,8 +672,8 @@ def _largest(A: NDArray[Any]) -> Any:
 # ---------------------------------------------------------------------- ours, derived in docs/bounds.md
 #
 # f and f̃ are matrices whose rows are weights, f̃_ij/f_ij = r_ij/R_i with r_ij in [1, κ] and R_i = Σ_j f_ij r_ij, as
-# where exp is replaced by a polynomial P with max P(x)e^{−x} / min P(x)e^{−x} = κ; δ = κ − 1. In each bound f and f̃
-# may change places, since 1/r_ij varies by no more than r_ij does.
+# where exp is replaced by a polynomial P with max P(x)e^{−x} / min P(x)e^{−x} = κ; δ = κ − 1. In each bound but
+# `differentiated_error` f and f̃ may change places, since 1/r_ij varies by no more than r_ij does.
 
 
 def weight_error(f: Array, delta: Any) -> Array:

@@ -36,6 +36,8 @@ than B_i = |τ| ‖q_i‖ max_j ‖k_j‖.
 
 from __future__ import annotations
 
+import reprlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -135,7 +137,7 @@ def measure(head: Head, words: Any) -> Ranges:
     k, longest_k = _sizes(lambda rows: words.finite(f"{words.K} − centre", head.K(rows) - centre), head.m)
     v, _ = _sizes(lambda rows: words.finite(f"{words.V} − middle", head.V(rows) - middle), head.m)
     q, longest_q = _sizes(lambda rows: words.finite(f"scale {words.Q}", head.scale * head.Q(rows)), head.n)
-    balance = _balance(float(q.max()), float(k.max()))
+    balance = _balance(float(q.max()), float(k.max()), head.dtype)
     least = float(np.finfo(head.dtype).smallest_subnormal)  # scale Q may have lost this much to underflow
     dO = 0.0 if head.dO is None else float(_sizes(head.dO, head.n)[0].max())
     more = 1 + 8 * unit(head.dtype) + (head.d + 8) * 2.0**-52  # the norms are those of rounded numbers
@@ -152,12 +154,17 @@ def measure(head: Head, words: Any) -> Ranges:
     )
 
 
-def _balance(q: float, k: float) -> float:
-    """The power of two that makes q and 1/k of it about equal; if one of them is 0, that makes the other about 1."""
+def _balance(q: float, k: float, dtype: np.dtype[Any]) -> float:
+    """The power of two that makes q and 1/k of it about equal; if one of them is 0, that makes the other about 1.
+
+    It and its inverse are numbers of the dtype.
+    """
     if q > 0 and k > 0:
-        return 2.0 ** round((log2(k) - log2(q)) / 2)
-    power = ceil(log2(k)) if k > 0 else -ceil(log2(q)) if q > 0 else 0
-    return 2.0 ** min(max(power, -125), 125)  # float32 holds these
+        power = round((log2(k) - log2(q)) / 2)
+    else:
+        power = ceil(log2(k)) if k > 0 else -ceil(log2(q)) if q > 0 else 0
+    most = int(np.finfo(dtype).maxexp) - 3
+    return 2.0 ** min(max(power, -most), most)
 
 
 def _extremes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
@@ -227,8 +234,8 @@ def prepare(
 
 def _check_rtol(rtol: Any, function: str) -> None:
     real = isinstance(rtol, int | float | np.floating) and not isinstance(rtol, bool)
-    if rtol is not None and not (real and 0 < rtol < float("inf")):
-        refuse(function, "rtol", f"is {rtol!r}", "a positive finite number")
+    if rtol is not None and not (real and 0 < rtol <= sys.float_info.max):  # an int may be beyond float64
+        refuse(function, "rtol", f"is {reprlib.repr(rtol)}", "a positive finite number")
 
 
 def approximation(value: Any, bound: Any, fast: list[Fast], polynomial: ExpPolynomial) -> Approximation:

@@ -48,7 +48,7 @@ from reference.low_rank import monomials, weights
 from reference.shapes import refuse
 from reference.softmax_attention import Array
 
-DEGREES = 256  # the largest: at a bound of 50, Taylor needs 211 for an error of 1e-15
+DEGREES = 256  # the largest: at a bound of 50, Taylor needs 202 for an error of 1e-15
 BOUNDS = 1000.0  # the largest at which anything is computed: beyond it an error bound is infinite
 FITS = 300.0  # the largest bound at which float64 can hold what a fit needs
 BITS = 128  # to begin with, beyond what cancellation takes
@@ -122,7 +122,7 @@ class ExpPolynomial:
         A Taylor polynomial has one for each power up to its degree, other polynomials for power 0.
         """
         b = _checked_bound("absolute_error", "b", b)
-        if self._is_taylor:
+        if self._is_taylor and power <= self.degree:
             with ctx.workprec(BITS):  # Σ_{k > g} |x|^k/k! is at most its first term times e^|x|, or a geometric series
                 series = 1 / (1 - arb(b) / (self.degree + 2))
                 growth = arb(b).exp() if not series > 0 else series.min(arb(b).exp())
@@ -132,7 +132,7 @@ class ExpPolynomial:
     def slope_distance(self, b: float, power: int = 0) -> float:
         """A c with |P(x) − P′(x)| ≤ c |x|^power for |x| ≤ b, rounded up; as for `absolute_error`."""
         b = _checked_bound("slope_distance", "b", b)
-        if self._is_taylor:  # P − P′ = x^g/g!
+        if self._is_taylor and power <= self.degree:  # P − P′ = x^g/g!
             with ctx.workprec(BITS):
                 return _float_above(_ball(self.coefficients[-1]) * arb(b) ** (self.degree - power))
         return _upper_bound(self, b, _largest, _distances) if power == 0 else math.inf
@@ -280,7 +280,11 @@ def fitted(scores: Any, degree: int, bound: float | None = None) -> ExpPolynomia
 
 
 def exp_polynomial(bound: float, relative_error: float, *, kind: str = "chebyshev") -> ExpPolynomial:
-    """The polynomial of least degree whose stated bound is at most `relative_error`.
+    """The polynomial of least degree whose stated bound is at most `relative_error`, for exp on [−bound, bound].
+
+    `kind` is "chebyshev", of lower degree, or "taylor". The module docstring states both bounds, `docs/polynomial.md`
+    derives them. Raises AltgradError for a bound that is negative or not finite, a relative error that is not between
+    0 and 1, another kind, and what no degree up to `DEGREES` reaches.
 
     >>> exp_polynomial(1.0, 0.01).degree, exp_polynomial(1.0, 0.01, kind="taylor").degree
     (4, 5)
@@ -537,16 +541,28 @@ def _precisions(P: ExpPolynomial, b: float) -> Iterable[int]:
     return (bits, 2 * bits, 4 * bits, 8 * bits)
 
 
+def _ratio(P: ExpPolynomial) -> Callable[[arb], arb]:
+    """x ↦ P(x) e^{−x}."""
+    p = arb_poly(_exact(P))
+    return lambda x: p(x) * (-x).exp()
+
+
+def _slope(P: ExpPolynomial) -> Callable[[arb], arb]:
+    """x ↦ P′(x)/P(x)."""
+    p, D = arb_poly(_exact(P)), arb_poly(_exact(P).derivative())
+    return lambda x: D(x) / p(x)
+
+
 def _ratios(P: ExpPolynomial, b: float, bits: int) -> tuple[arb, ...]:
     """r = P(x) e^{−x} at ±b and wherever in between it may have an extreme."""
-    p = arb_poly(_exact(P))
-    return (*(p(x) * (-x).exp() for x in (arb(b), arb(-b))), *_inside(b, _ratio_extremes(P, bits)))
+    r = _ratio(P)
+    return (r(arb(b)), r(arb(-b)), *(value for _, value in _inside(b, _ratio_extremes(P, bits))))
 
 
 def _slopes(P: ExpPolynomial, b: float, bits: int) -> tuple[arb, ...]:
     """P′/P at ±b and wherever in between it may have an extreme."""
-    p, D = arb_poly(_exact(P)), arb_poly(_exact(P).derivative())
-    return (*(D(x) / p(x) for x in (arb(b), arb(-b))), *_inside(b, _slope_extremes(P, bits)))
+    slope = _slope(P)
+    return (slope(arb(b)), slope(arb(-b)), *(value for _, value in _inside(b, _slope_extremes(P, bits))))
 
 
 PIECES = 64  # of [−b, b], in each of which eˣ is bounded by its last value
@@ -554,10 +570,9 @@ PIECES = 64  # of [−b, b], in each of which eˣ is bounded by its last value
 
 def _excesses(P: ExpPolynomial, b: float, bits: int) -> tuple[arb, ...]:
     """On each piece, a bound on |P(x) − eˣ| = eˣ |r − 1|: r is monotonic between its extremes."""
-    p = arb_poly(_exact(P))
-    ends = [arb(b) * k / PIECES for k in range(-PIECES, PIECES + 1)]
-    distances = [abs(p(x) * (-x).exp() - 1) for x in ends]
-    inner = [(x, abs(r - 1)) for x, r in _ratio_extremes(P, bits) if not abs(x) > b]
+    ends, r = [arb(b) * k / PIECES for k in range(-PIECES, PIECES + 1)], _ratio(P)
+    distances = [abs(r(x) - 1) for x in ends]
+    inner = [(x, abs(value - 1)) for x, value in _inside(b, _ratio_extremes(P, bits))]
     return tuple(
         high.exp() * _largest([d, e, *(r for x, r in inner if not (x < low or x > high))])
         for low, high, d, e in zip(ends, ends[1:], distances, distances[1:], strict=False)
@@ -569,26 +584,25 @@ def _distances(P: ExpPolynomial, b: float, bits: int) -> tuple[arb, ...]:
     d = _exact(P) - _exact(P).derivative()
     value = arb_poly(d)
     zeros = _real_zeros(d.derivative(), bits) if d.degree() > 1 else [arb(0)]
-    return tuple(abs(value(x)) for x in (arb(b), arb(-b), *(x for x in zeros if not abs(x) > b)))
+    extremes = tuple((x, value(x)) for x in zeros)
+    return (abs(value(arb(b))), abs(value(arb(-b))), *(abs(v) for _, v in _inside(b, extremes)))
 
 
-def _inside(b: float, extremes: tuple[tuple[arb, arb], ...]) -> Iterable[arb]:
-    """The values at those points that are not surely beyond ±b."""
-    return (value for x, value in extremes if not abs(x) > b)
+def _inside(b: float, extremes: tuple[tuple[arb, arb], ...]) -> list[tuple[arb, arb]]:
+    """The points that are not surely beyond ±b, with the values there."""
+    return [(x, value) for x, value in extremes if not abs(x) > b]
 
 
 @lru_cache(maxsize=64)
 def _ratio_extremes(P: ExpPolynomial, bits: int) -> tuple[tuple[arb, arb], ...]:
-    p = _exact(P)
-    r = arb_poly(p)
-    return tuple((x, r(x) * (-x).exp()) for x in _real_zeros(p.derivative() - p, bits))
+    p, r = _exact(P), _ratio(P)
+    return tuple((x, r(x)) for x in _real_zeros(p.derivative() - p, bits))
 
 
 @lru_cache(maxsize=64)
 def _slope_extremes(P: ExpPolynomial, bits: int) -> tuple[tuple[arb, arb], ...]:
-    p, D = _exact(P), _exact(P).derivative()
-    above, below = arb_poly(D), arb_poly(p)
-    return tuple((x, above(x) / below(x)) for x in _real_zeros(D.derivative() * p - D * D, bits))
+    p, D, slope = _exact(P), _exact(P).derivative(), _slope(P)
+    return tuple((x, slope(x)) for x in _real_zeros(D.derivative() * p - D * D, bits))
 
 
 def _real_zeros(p: fmpq_poly, bits: int) -> list[arb]:

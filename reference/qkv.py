@@ -172,7 +172,8 @@ def fast_attention(
     inputs, outputs and a constant.
 
     Raises AltgradError as `attention` does, for both or neither of `rtol` and `polynomial`, for a polynomial that may
-    vanish on the scores' range, a rank whose sums would not fit, and an `rtol` that the dtype cannot reach.
+    vanish on the scores' range, a rank whose sums would not fit, and an `rtol` that is not positive and finite or that
+    the dtype or a polynomial of degree 256 cannot reach. With `causal`, hidden scores count as well.
 
     >>> rng = np.random.default_rng(0)
     >>> Q, K, V = rng.normal(size=(3, 2000, 4))

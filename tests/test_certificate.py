@@ -391,6 +391,22 @@ def test_queries_that_underflow_are_counted() -> None:
     assert broken_by(qkv.fast_attention(Q, K, V, scale=scale, rtol=1e-3), Q, K, V, scale) <= 1
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("small", ["smallest_subnormal", "tiny"])
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_queries_and_keys_at_opposite_ends_of_the_range(dtype: Any, small: str, swapped: bool, method: Method) -> None:
+    """No power of two of the dtype makes the smallest and the largest number equal."""
+    limits = np.finfo(dtype)
+    little, large = np.array([[getattr(limits, small)]], dtype), np.array([[1], [-1]], dtype) * (limits.max / 2)
+    Q, K = (large[:1], little * np.array([[1], [-1]], dtype)) if swapped else (little, large)
+    V, dO = np.array([[1], [-1]], dtype), np.ones((1, 1), dtype)
+    output = qkv.fast_attention(Q, K, V, scale=1.0, polynomial=taylor(2, 1.0))
+    gradient = qkv.fast_attention_vjp(Q, K, V, dO, scale=1.0, polynomial=taylor(2, 1.0), method=method)
+    truth = exact(Q, K, V, dO, 1.0, False)
+    assert worst((output.value, *gradient.value), (output.bound, *gradient.bound), truth) <= 1
+
+
 @pytest.mark.parametrize("d", [1, 3])
 def test_equal_keys_or_no_queries_of_any_size(d: int) -> None:
     """All scores are the same: nothing overflows."""

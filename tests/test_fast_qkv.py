@@ -332,6 +332,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda: reference.fast_attention(*LAYER[:3], rtol=float("nan")),
         "fast_attention: rtol is nan, needs a positive finite number",
     ),
+    "an rtol beyond float64": (
+        lambda: reference.fast_attention(*LAYER[:3], rtol=10**400),
+        "needs a positive finite number",
+    ),
     "coefficients": (
         lambda: reference.fast_attention(*LAYER[:3], polynomial=[1, 1]),  # type: ignore[arg-type]
         "fast_attention: polynomial has type list, needs an ExpPolynomial",

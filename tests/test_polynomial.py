@@ -135,6 +135,7 @@ def test_absolute_error_and_slope_distance_bound_a_grid(P: ExpPolynomial, share:
     """|P − exp| and |P − P′| by a power of |x|, which only a Taylor polynomial has."""
     b, power = share * P.bound, min(2 * half, P.degree)
     excess, slope = P.absolute_error(b, power), P.slope_distance(b, power)
+    assert P.absolute_error(b, P.degree + 2) == P.slope_distance(b, P.degree + 2) == math.inf
     is_taylor = P.coefficients == taylor(P.degree, 1.0).coefficients
     assert math.isfinite(excess) == math.isfinite(slope) == (is_taylor or power == 0)
     for x in grid(b) if math.isfinite(excess) else ():
