@@ -224,6 +224,18 @@ def test_bounds_by_the_moment_are_attained(scale: float, method: Method) -> None
     assert min(of_odd["dK"], of_odd["dV"]) > 1 - x
 
 
+@pytest.mark.parametrize("bin", range(1, BINS))
+def test_each_query_goes_by_the_sixteenth_of_the_range_that_its_scores_lie_in(bin: int) -> None:
+    """P = 1 + x + x²/2 and an odd V: the longest query has scores ±x, the other just within the end of its bin."""
+    x, K = 2.0**-7, np.array([[1.0], [-1.0]])
+    Q = np.array([[x], [x * bin / BINS * (1 - 2.0**-18)]])
+    fast = qkv.fast_attention(Q, K, K, scale=1.0, polynomial=taylor(2, 1.0))
+    truth = exact(Q, K, K, Q, 1.0, False)
+    for row in range(2):
+        one = Exact((truth.values[0][row],), (truth.noise[0][row],))
+        assert 1 - x - 2.0**-16 < worst([fast.value[row]], [fast.bound[row]], one) <= 1
+
+
 @pytest.mark.parametrize("method", ["paper", "antiderivative"])
 def test_the_error_of_the_row_sum_counts_in_full(method: Method) -> None:
     """P of degree 3 is off by about x⁴/24 at ±x: a key of score 0 at the same end of q feels it through D and K."""
