@@ -545,8 +545,22 @@ def eighth(value: Any) -> Any:
     return value / 8
 
 
+def quarter(value: Any) -> Any:
+    return value / 4
+
+
 def halved(value: Any) -> Any:
     return value / 2
+
+
+def nothing(value: Any) -> Any:
+    """As if this did not count."""
+    return 0 * value
+
+
+def own_position(weights: Array) -> Array:
+    """What each position has of itself."""
+    return weights * np.eye(len(weights), dtype=int)
 
 
 def quarter_of_delta(f: Array, delta: Any) -> Array:
@@ -599,19 +613,9 @@ def mean_range_of_columns(q: Array, delta: Any, causal: bool) -> Array:
     return formulas.total_weight_error(delta) * (q.max(axis=0) - q.min(axis=0))
 
 
-def cotangent_like_mean(f: Array, q: Array, delta: Any, causal: bool) -> Array:
-    """False: the constant of the means, for the entries."""
-    return formulas.cotangent_error(f, q, delta, causal) / 4
-
-
 def cotangent_by_entry(f: Array, q: Array, delta: Any, causal: bool) -> Array:
     """False: |q_ij| for the range."""
     return delta * f * abs(q)
-
-
-def cotangent_without_mean(f: Array, q: Array, q_deviation: Array, delta: Any) -> Array:
-    """False: as if K did not move."""
-    return formulas.cotangent_error_by_deviation(f, q, 0 * q_deviation, delta)
 
 
 def cotangent_without_entry(f: Array, q: Array, q_deviation: Array, delta: Any) -> Array:
@@ -624,55 +628,6 @@ def covariance_like_mean(q_deviation: Array, y_deviation: Array, delta: Any) -> 
     return delta / (2 * np.sqrt(1 + delta)) * q_deviation[:, None] * y_deviation
 
 
-def X_without_values(
-    F: Array, f: Array, X: Array, W: Array, W_V: Array, G: Array, delta: Any, scale: Any, centre: Array
-) -> Array:
-    """False: X in its place as values forgotten."""
-    return formulas.gradient_X_error(F, f, X, W, 0 * W_V, G, delta, scale, centre)
-
-
-def W_V_own_position(f: Array, X: Array, G: Array, delta: Any, centre: Array) -> Array:
-    """False: only what a position has of itself."""
-    return formulas.gradient_W_V_error(f * np.eye(len(X), dtype=int), X, G, delta, centre)
-
-
-def X_deviating_without_queries(
-    F: Array,
-    f: Array,
-    X: Array,
-    W: Array,
-    W_V: Array,
-    G: Array,
-    q_deviation: Array,
-    y_deviation: Array,
-    delta: Any,
-    scale: Any,
-) -> Array:
-    """False: X in its place as queries forgotten."""
-    return formulas.gradient_X_error_by_deviation(0 * F, f, X, W, W_V, G, q_deviation, y_deviation, delta, scale)
-
-
-def X_deviating_without_values(
-    F: Array,
-    f: Array,
-    X: Array,
-    W: Array,
-    W_V: Array,
-    G: Array,
-    q_deviation: Array,
-    y_deviation: Array,
-    delta: Any,
-    scale: Any,
-) -> Array:
-    """False: X in its place as values forgotten."""
-    return formulas.gradient_X_error_by_deviation(F, f, X, W, 0 * W_V, G, q_deviation, y_deviation, delta, scale)
-
-
-def W_deviating_once(X: Array, q_deviation: Array, X_deviation: Array, delta: Any, scale: Any) -> Array:
-    """False: the constant of the means."""
-    return formulas.gradient_W_error_by_deviation(X, q_deviation, X_deviation, delta, scale) / 4
-
-
 def W_V_deviation_over_kappa(X_deviation: Array, G: Array, delta: Any) -> Array:
     """False: κ for √κ."""
     return delta / (2 * (1 + delta)) * X_deviation.T @ abs(G)
@@ -681,23 +636,6 @@ def W_V_deviation_over_kappa(X_deviation: Array, G: Array, delta: Any) -> Array:
 def differentiated_by_larger(f_tilde: Array, q: Array, delta: Any, omega: Any, causal: bool) -> Array:
     """False: the larger of the two errors, not their sum."""
     return formulas.differentiated_error(f_tilde, q, max(delta, omega), 0 * omega, causal)
-
-
-def differentiated_delta_alone(f_tilde: Array, q: Array, delta: Any, omega: Any, causal: bool) -> Array:
-    """False: as if P' were P."""
-    return formulas.differentiated_error(f_tilde, q, delta, 0 * omega, causal)
-
-
-def X_values_alone(
-    F: Array, f: Array, X: Array, W: Array, W_V: Array, G: Array, delta: Any, scale: Any, centre: Array
-) -> Array:
-    """False: only X in its place as values."""
-    return formulas.gradient_X_error(0 * F, f, X, W, W_V, G, delta, scale, centre)
-
-
-def W_own_position(F: Array, X: Array, scale: Any, centre: Array) -> Array:
-    """False: only what a position has of itself."""
-    return formulas.gradient_W_error(F * np.eye(len(X), dtype=int), X, scale, centre)
 
 
 def absolute_without_T(E: Array, f_tilde: Array, D_tilde: Array) -> Array:
@@ -710,19 +648,9 @@ def absolute_over_D(E: Array, f_tilde: Array, D_tilde: Array) -> Array:
     return formulas.weight_error_absolute(E, f_tilde, _over_D(E, D_tilde))
 
 
-def absolute_half_E(E: Array, f_tilde: Array, D_tilde: Array) -> Array:
-    """False: as if |Δ_i| ≤ ½ T_i."""
-    return formulas.weight_error_absolute(E / 2, f_tilde, D_tilde)
-
-
 def output_over_D(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
     """False: D̃ for D̃ − T."""
     return formulas.output_error_absolute(E, f_tilde, _over_D(E, D_tilde), h)
-
-
-def output_half_E(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
-    """False: as if |Δ_i| ≤ ½ T_i."""
-    return formulas.output_error_absolute(E / 2, f_tilde, D_tilde, h)
 
 
 def output_from_zero(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
@@ -740,18 +668,6 @@ def cotangent_tau_once(E: Array, f_tilde: Array, D_tilde: Array, q: Array, K_til
 def cotangent_over_D(E: Array, f_tilde: Array, D_tilde: Array, q: Array, K_tilde: Array, causal: bool) -> Array:
     """False: D̃ for D̃ − T."""
     return formulas.cotangent_error_absolute(E, f_tilde, _over_D(E, D_tilde), q, K_tilde, causal)
-
-
-def cotangent_half_E(E: Array, f_tilde: Array, D_tilde: Array, q: Array, K_tilde: Array, causal: bool) -> Array:
-    """False: as if |Δ_i| ≤ ½ T_i."""
-    return formulas.cotangent_error_absolute(E / 2, f_tilde, D_tilde, q, K_tilde, causal)
-
-
-def sums_without_T(
-    E: Array, f: Array, D_tilde: Array, q: Array, K_tilde: Array, p_tilde: Array, columns: Array, causal: bool
-) -> Array:
-    """False: as if the row sum did not move."""
-    return formulas.sum_error_absolute(E, f, D_tilde, q, K_tilde, 0 * p_tilde, columns, causal)
 
 
 def sums_over_D(
@@ -861,6 +777,15 @@ IDENTITY: dict[str, Any] = {
     "max_n": 4,
     "max_d": 3,
 }
+FALSE_X: dict[str, Claim] = {
+    "without W_V": Altered(formulas.gradient_X_error, nothing, "W_V"),
+    "with W_V alone": Altered(formulas.gradient_X_error, nothing, "F"),
+}
+FALSE_W: dict[str, Claim] = {
+    "j = i alone": Altered(formulas.gradient_W_error, own_position, "F"),
+    "δ/8 for δ": Altered(formulas.gradient_W_error, eighth),
+}
+COTANGENT_LIKE_MEAN = Altered(formulas.cotangent_error, quarter)  # the constant of the means, for the entries
 DIFFERENTIATED = DifferentiatedTrial("|pᵈ − p|", cotangent)
 
 STATEMENTS: tuple[Statement, ...] = (
@@ -968,21 +893,24 @@ STATEMENTS: tuple[Statement, ...] = (
                 f"|p̃ − p|_ij ≤ δ f_ij M_i; {F_EXCHANGED}",
                 formulas.cotangent_error,
                 NeighbourTrial("|p̃ − p|", cotangent),
-                {"δ/4 for δ": cotangent_like_mean, "|q_ij| for M_i": cotangent_by_entry},
+                {"δ/4 for δ": COTANGENT_LIKE_MEAN, "|q_ij| for M_i": cotangent_by_entry},
             ),
             ours(
                 "entries, sharp",
                 f"|p̃ − p|_ij ≤ δ f_ij (1 − f_ij) M_ij, M_ij = max_l |q_ij − q_il| ≤ M_i; {F_EXCHANGED}",
                 formulas.cotangent_error_sharp,
                 NeighbourTrial("|p̃ − p|", cotangent),
-                {"δ/4 f_ij M_i": cotangent_like_mean, "|q_ij| for M_ij": cotangent_by_entry},
+                {"δ/4 f_ij M_i": COTANGENT_LIKE_MEAN, "|q_ij| for M_ij": cotangent_by_entry},
             ),
             ours(
                 "entries, deviation",
                 f"|p̃ − p|_ij ≤ δ f_ij (|q_ij − K_i| + ½ √κ σ_i); {F_EXCHANGED}",
                 formulas.cotangent_error_by_deviation,
                 NeighbourTrial("|p̃ − p|", cotangent),
-                {"without σ": cotangent_without_mean, "without |q − K|": cotangent_without_entry},
+                {
+                    "without σ": Altered(formulas.cotangent_error_by_deviation, nothing, "q_deviation"),
+                    "without |q − K|": cotangent_without_entry,
+                },
             ),
             ours(
                 "sums over keys",
@@ -1003,7 +931,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃X − dX| ≤ |τ| (F |(X − 1cᵀ) Wᵀ| + Fᵀ |X W|) + δ fᵀ |G W_Vᵀ|, F_ij = δ f_ij M_i, for any c",
                 formulas.gradient_X_error,
                 NeighbourTrial("|d̃X − dX|", gradient_X),
-                {"without W_V": X_without_values, "with W_V alone": X_values_alone},
+                FALSE_X,
                 less=False,
             ),
             ours(
@@ -1011,7 +939,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃W − dW| ≤ |τ| |X|ᵀ F |X − 1cᵀ|, for any c",
                 formulas.gradient_W_error,
                 NeighbourTrial("|d̃W − dW|", gradient_W),
-                {"j = i alone": W_own_position, "δ/8 for δ": Altered(formulas.gradient_W_error, eighth)},
+                FALSE_W,
                 less=False,
             ),
             ours(
@@ -1019,7 +947,10 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃W_V − dW_V| ≤ δ |X − 1cᵀ|ᵀ fᵀ |G|, for any c",
                 formulas.gradient_W_V_error,
                 NeighbourTrial("|d̃W_V − dW_V|", gradient_W_V),
-                {"j = i alone": W_V_own_position, "δ/8 for δ": Altered(formulas.gradient_W_V_error, eighth)},
+                {
+                    "j = i alone": Altered(formulas.gradient_W_V_error, own_position, "f"),
+                    "δ/8 for δ": Altered(formulas.gradient_W_V_error, eighth),
+                },
                 less=False,
             ),
             ours(
@@ -1027,7 +958,10 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃X − dX| ≤ |τ| (δ σ_i σ_ia(X Wᵀ) + Fᵀ |X W|) + δ fᵀ |G W_Vᵀ|",
                 formulas.gradient_X_error_by_deviation,
                 NeighbourTrial("|d̃X − dX|", gradient_X),
-                {"without F": X_deviating_without_queries, "without W_V": X_deviating_without_values},
+                {
+                    "without F": Altered(formulas.gradient_X_error_by_deviation, nothing, "F"),
+                    "without W_V": Altered(formulas.gradient_X_error_by_deviation, nothing, "W_V"),
+                },
                 less=False,
             ),
             ours(
@@ -1035,7 +969,10 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃W − dW|_ab ≤ |τ| δ Σ_i |X_ia| σ_i σ_ib(X)",
                 formulas.gradient_W_error_by_deviation,
                 NeighbourTrial("|d̃W − dW|", gradient_W),
-                {"δ/4 for δ": W_deviating_once, "half": Altered(formulas.gradient_W_error_by_deviation, halved)},
+                {
+                    "δ/4 for δ": Altered(formulas.gradient_W_error_by_deviation, quarter),
+                    "half": Altered(formulas.gradient_W_error_by_deviation, halved),
+                },
                 less=False,
             ),
             ours(
@@ -1058,14 +995,17 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|pᵈ − p|_ij ≤ (δ + ω) f̃_ij M_i for pᵈ = P'(S)/D̃ ⊙ (q − K̃) and |P'/P − 1| ≤ ω",
                 formulas.differentiated_error,
                 DIFFERENTIATED,
-                {"δ alone": differentiated_delta_alone, "max(δ, ω)": differentiated_by_larger},
+                {
+                    "δ alone": Altered(formulas.differentiated_error, nothing, "omega"),
+                    "max(δ, ω)": differentiated_by_larger,
+                },
             ),
             ours(
                 "dX",
                 "|dᵈX − dX| ≤ |τ| (F |X Wᵀ| + Fᵀ |X W|) + δ fᵀ |G W_Vᵀ|, F_ij = (δ + ω) f̃_ij M_i",
                 formulas.gradient_X_error,
                 replace(DIFFERENTIATED, quantity="|dᵈX − dX|", measured=gradient_X),
-                {"without W_V": X_without_values, "with W_V alone": X_values_alone},
+                FALSE_X,
                 less=False,
             ),
             ours(
@@ -1073,7 +1013,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|dᵈW − dW| ≤ |τ| |X|ᵀ F |X|",
                 formulas.gradient_W_error,
                 replace(DIFFERENTIATED, quantity="|dᵈW − dW|", measured=gradient_W),
-                {"j = i alone": W_own_position, "δ/8 for δ": Altered(formulas.gradient_W_error, eighth)},
+                FALSE_W,
                 less=False,
             ),
         ),
@@ -1140,14 +1080,22 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|f̃ − f|_ij ≤ (E_ij + f̃_ij T_i)/(D̃_i − T_i) if |Ã − A|_ij ≤ E_ij, T_i = Σ_j E_ij < D̃_i",
                 formulas.weight_error_absolute,
                 AbsoluteTrial("|f̃ − f|", weights),
-                {"without T": absolute_without_T, "D̃ for D̃ − T": absolute_over_D, "½ E": absolute_half_E},
+                {
+                    "without T": absolute_without_T,
+                    "D̃ for D̃ − T": absolute_over_D,
+                    "½ E": Altered(formulas.weight_error_absolute, halved, "E"),
+                },
             ),
             ours(
                 "output",
                 "|s̃ − s|_ic ≤ Σ_j E_ij |h_jc − s̃_ic|/(D̃_i − T_i)",
                 formulas.output_error_absolute,
                 AbsoluteTrial("|s̃ − s|", output),
-                {"D̃ for D̃ − T": output_over_D, "½ E": output_half_E, "|h_jc|": output_from_zero},
+                {
+                    "D̃ for D̃ − T": output_over_D,
+                    "½ E": Altered(formulas.output_error_absolute, halved, "E"),
+                    "|h_jc|": output_from_zero,
+                },
             ),
             ours(
                 "cotangent",
@@ -1155,14 +1103,22 @@ STATEMENTS: tuple[Statement, ...] = (
                 " Q_i = max_j |q_ij − K̃_i| over the keys that the mask allows",
                 formulas.cotangent_error_absolute,
                 AbsoluteTrial("|p̃ − p|", cotangent),
-                {"τ for 2τ": cotangent_tau_once, "D̃ for D̃ − T": cotangent_over_D, "½ E": cotangent_half_E},
+                {
+                    "τ for 2τ": cotangent_tau_once,
+                    "D̃ for D̃ − T": cotangent_over_D,
+                    "½ E": Altered(formulas.cotangent_error_absolute, halved, "E"),
+                },
             ),
             ours(
                 "sums over keys",
                 "|Σ_j (p̃ − p)_ij y_ja| ≤ (Q_i Σ_j E_ij |y_ja − m_ia| + T_i |Σ_j p̃_ij y_ja|)/(D̃_i − T_i), m = f y",
                 formulas.sum_error_absolute,
                 AbsoluteTrial("|(p̃ − p) y|", along_keys),
-                {"without T": sums_without_T, "D̃ for D̃ − T": sums_over_D, "f̃ y for m": sums_about_approximate_mean},
+                {
+                    "without T": Altered(formulas.sum_error_absolute, nothing, "p_tilde"),
+                    "D̃ for D̃ − T": sums_over_D,
+                    "f̃ y for m": sums_about_approximate_mean,
+                },
             ),
         ),
         note="Entries of Ã may be negative. In linear time where E is a polynomial of the scores.",
