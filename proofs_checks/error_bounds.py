@@ -980,7 +980,11 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃W_V − dW_V|_ac ≤ δ/(2√κ) Σ_i σ_ia(X) |G_ic|",
                 formulas.gradient_W_V_error_by_deviation,
                 NeighbourTrial("|d̃W_V − dW_V|", gradient_W_V),
-                {"κ for √κ": W_V_deviation_over_kappa},
+                {
+                    "κ for √κ": W_V_deviation_over_kappa,
+                    "half": Altered(formulas.gradient_W_V_error_by_deviation, halved),
+                },
+                less=False,
             ),
         ),
         note=f"{F_EXCHANGED} in every part. The exact gradients are the repaired ones of E.11, F.4 and G.3.",
