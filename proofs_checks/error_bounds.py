@@ -21,6 +21,7 @@ from proofs_checks.falsify import Altered
 from proofs_checks.ground_truth import Lifted, Rows, ball_jacobian
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Array, Instance, layers, odd_scale, paper_scale, unit_scale
+from proofs_checks.products import product
 from proofs_checks.record import Claim, Part, PartKind, Statement
 from proofs_checks.symbols import Symbols, table, total
 from reference import error_bounds as formulas
@@ -47,10 +48,6 @@ class Approximate(Symbols):
     def allowed(self, i: int) -> range:
         return range(i + 1 if self.causal else self.n)
 
-    def means(self, f: Array, y: Array) -> Array:
-        """Σ_j f_ij y_ja."""
-        return table(lambda i, a: total(f[i, j] * y[j, a] for j in range(self.n)), self.n, y.shape[1])
-
     @cached_property
     def K_tilde(self) -> Array:
         return table(lambda i: total(self.f_tilde[i, j] * self.q[i, j] for j in range(self.n)), self.n)
@@ -67,8 +64,7 @@ class Approximate(Symbols):
     @cached_property
     def columns(self) -> Array:
         """y, with which p and p̃ are summed over the keys: X Wᵀ."""
-        X, W, d = self.X, self.W, self.d
-        return table(lambda j, a: total(W[a, b] * X[j, b] for b in range(d)), self.n, d)
+        return product(self.X, self.W.T)
 
 
 class Neighbours(Approximate):
@@ -368,7 +364,7 @@ def pairs(s: Neighbours) -> Array:
 
 def output(s: Approximate) -> Array:
     """|s̃ − s|."""
-    return off(s.means(s.f_tilde, s.h), s.means(s.f, s.h))
+    return off(product(s.f_tilde, s.h), product(s.f, s.h))
 
 
 def row_means(s: Neighbours) -> Array:
@@ -383,7 +379,7 @@ def cotangent(s: Approximate) -> Array:
 
 def along_keys(s: Approximate) -> Array:
     """|(p̃ − p) y|, y = X Wᵀ or more."""
-    return off(s.means(s.p_tilde, s.columns), s.means(s.p, s.columns))
+    return off(product(s.p_tilde, s.columns), product(s.p, s.columns))
 
 
 def gradient_X(s: Neighbours) -> Array:
@@ -584,13 +580,13 @@ def pairs_by_total(f: Array, delta: Any) -> Array:
     return formulas.total_weight_error(delta) * f * (1 - f)
 
 
-def range_of_all(h: Array, delta: Any, causal: bool) -> Array:
+def range_of_all(h: Array, delta: Any) -> Array:
     """False: the range of each row's own values, over c for over j."""
     low, high = h.min(axis=1, keepdims=True), h.max(axis=1, keepdims=True)
     return formulas.total_weight_error(delta) * (high - low + 0 * h)
 
 
-def position_with_maximum(f: Array, h: Array, delta: Any, causal: bool) -> Array:
+def position_with_maximum(f: Array, h: Array, delta: Any) -> Array:
     """False: max(x, y) in the denominator."""
     low, high = h.min(axis=0), h.max(axis=0)
     x, y = f @ h - low, high - f @ h
@@ -608,17 +604,17 @@ def mean_deviation_over_kappa(q_deviation: Array, delta: Any) -> Array:
     return delta / (2 * (1 + delta)) * q_deviation
 
 
-def mean_range_of_columns(q: Array, delta: Any, causal: bool) -> Array:
+def mean_range_of_columns(q: Array, delta: Any) -> Array:
     """False: the range along the columns of q."""
     return formulas.total_weight_error(delta) * (q.max(axis=0) - q.min(axis=0))
 
 
-def cotangent_by_entry(f: Array, q: Array, delta: Any, causal: bool) -> Array:
+def cotangent_by_entry(f: Array, q: Array, delta: Any) -> Array:
     """False: |q_ij| for the range."""
     return delta * f * abs(q)
 
 
-def cotangent_without_entry(f: Array, q: Array, q_deviation: Array, delta: Any) -> Array:
+def cotangent_without_entry(f: Array, q_deviation: Array, delta: Any) -> Array:
     """False: as if only K moved."""
     return delta * f * np.sqrt(1 + delta) / 2 * q_deviation[:, None]
 
@@ -638,7 +634,7 @@ def differentiated_by_larger(f_tilde: Array, q: Array, delta: Any, omega: Any, c
     return formulas.differentiated_error(f_tilde, q, max(delta, omega), 0 * omega, causal)
 
 
-def absolute_without_T(E: Array, f_tilde: Array, D_tilde: Array) -> Array:
+def absolute_without_T(E: Array, D_tilde: Array) -> Array:
     """False: as if the row sum did not move."""
     return E / D_tilde[:, None]
 
@@ -653,7 +649,7 @@ def output_over_D(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
     return formulas.output_error_absolute(E, f_tilde, _over_D(E, D_tilde), h)
 
 
-def output_from_zero(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
+def output_from_zero(E: Array, D_tilde: Array, h: Array) -> Array:
     """False: |h_j| for |h_j − s̃|, as if the row sum did not move."""
     return E @ abs(h) / (D_tilde - E.sum(axis=1))[:, None]
 
@@ -725,7 +721,7 @@ def queries_shifted(X: Array, W: Array, centre: Array, scale: Any, causal: bool)
     return _softmax(scale * ((X - centre) @ W @ X.T), causal)
 
 
-def shifted_by_neighbours(X: Array, W: Array, centre: Array, scale: Any, causal: bool) -> Array:
+def shifted_by_neighbours(X: Array, W: Array, scale: Any, causal: bool) -> Array:
     """False: half of the next key is subtracted from each, another vector for every key."""
     return _softmax(scale * (X @ W @ (X - X[[*range(1, len(X)), 0]] / 2).T), causal)
 

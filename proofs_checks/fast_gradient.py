@@ -30,6 +30,7 @@ from proofs_checks.falsify import Altered, doubled, transposed, with_transposed,
 from proofs_checks.ground_truth import BITS, balls, frozen
 from proofs_checks.inequality import BoundTrial, exceeds
 from proofs_checks.instances import Instance, Scale, layers, odd_scale, paper_scale, shapes, unit_scale
+from proofs_checks.products import pairs, product
 from proofs_checks.record import Claim, Form, Part, Statement
 from proofs_checks.softmax_attention import POLY_D, largest
 from proofs_checks.symbols import Symbols, table, total
@@ -227,20 +228,9 @@ class ExactOfP(Exact):
         return self.p
 
 
-def product(A: Array, B: Array) -> Array:
-    """Σ_l A_il B_lj."""
-    return table(lambda i, j: total(A[i, k] * B[k, j] for k in range(len(B))), len(A), B.shape[1])
-
-
 def beside(*blocks: Array) -> Array:
     """Blocks of columns, a vector being one column."""
     return frozen(np.hstack([block if block.ndim == 2 else block[:, None] for block in blocks]))
-
-
-def pairs(U: Array, V: Array) -> Array:
-    """All products of an entry of U and one of V in the same row."""
-    k, width = U.shape[1], V.shape[1]
-    return table(lambda i, column: U[i, column % k] * V[i, column // k], len(U), k * width)
 
 
 def z6(symbols: Symbols, f: Array, K: Array) -> Array:
