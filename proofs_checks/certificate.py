@@ -420,7 +420,8 @@ STATEMENTS: tuple[Statement, ...] = (
                 },
             ),
         ),
-        note="Rounding is included: value and bound are as returned, in float32 or float64.",
+        note="Rounding is included: value and bound are as returned, in float32 or float64. On these small layers the"
+        " approximation decides; tests/test_certificate.py has those on which the rounding in the bound is needed.",
         related=("own/weights", "own/output", "own/cotangent", "own/moments", "own/differentiate", "own/shift"),
     ),
 )

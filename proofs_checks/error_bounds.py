@@ -21,6 +21,7 @@ from proofs_checks.falsify import Altered
 from proofs_checks.ground_truth import Lifted, Rows, ball_jacobian
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Array, Instance, layers, odd_scale, paper_scale, unit_scale
+from proofs_checks.products import product
 from proofs_checks.record import Claim, Part, PartKind, Statement
 from proofs_checks.symbols import Symbols, table, total
 from reference import error_bounds as formulas
@@ -47,10 +48,6 @@ class Approximate(Symbols):
     def allowed(self, i: int) -> range:
         return range(i + 1 if self.causal else self.n)
 
-    def means(self, f: Array, y: Array) -> Array:
-        """Σ_j f_ij y_ja."""
-        return table(lambda i, a: total(f[i, j] * y[j, a] for j in range(self.n)), self.n, y.shape[1])
-
     @cached_property
     def K_tilde(self) -> Array:
         return table(lambda i: total(self.f_tilde[i, j] * self.q[i, j] for j in range(self.n)), self.n)
@@ -67,8 +64,7 @@ class Approximate(Symbols):
     @cached_property
     def columns(self) -> Array:
         """y, with which p and p̃ are summed over the keys: X Wᵀ."""
-        X, W, d = self.X, self.W, self.d
-        return table(lambda j, a: total(W[a, b] * X[j, b] for b in range(d)), self.n, d)
+        return product(self.X, self.W.T)
 
 
 class Neighbours(Approximate):
@@ -368,7 +364,7 @@ def pairs(s: Neighbours) -> Array:
 
 def output(s: Approximate) -> Array:
     """|s̃ − s|."""
-    return off(s.means(s.f_tilde, s.h), s.means(s.f, s.h))
+    return off(product(s.f_tilde, s.h), product(s.f, s.h))
 
 
 def row_means(s: Neighbours) -> Array:
@@ -383,7 +379,7 @@ def cotangent(s: Approximate) -> Array:
 
 def along_keys(s: Approximate) -> Array:
     """|(p̃ − p) y|, y = X Wᵀ or more."""
-    return off(s.means(s.p_tilde, s.columns), s.means(s.p, s.columns))
+    return off(product(s.p_tilde, s.columns), product(s.p, s.columns))
 
 
 def gradient_X(s: Neighbours) -> Array:
@@ -545,8 +541,22 @@ def eighth(value: Any) -> Any:
     return value / 8
 
 
+def quarter(value: Any) -> Any:
+    return value / 4
+
+
 def halved(value: Any) -> Any:
     return value / 2
+
+
+def nothing(value: Any) -> Any:
+    """As if this did not count."""
+    return 0 * value
+
+
+def own_position(weights: Array) -> Array:
+    """What each position has of itself."""
+    return weights * np.eye(len(weights), dtype=int)
 
 
 def quarter_of_delta(f: Array, delta: Any) -> Array:
@@ -570,13 +580,13 @@ def pairs_by_total(f: Array, delta: Any) -> Array:
     return formulas.total_weight_error(delta) * f * (1 - f)
 
 
-def range_of_all(h: Array, delta: Any, causal: bool) -> Array:
+def range_of_all(h: Array, delta: Any) -> Array:
     """False: the range of each row's own values, over c for over j."""
     low, high = h.min(axis=1, keepdims=True), h.max(axis=1, keepdims=True)
     return formulas.total_weight_error(delta) * (high - low + 0 * h)
 
 
-def position_with_maximum(f: Array, h: Array, delta: Any, causal: bool) -> Array:
+def position_with_maximum(f: Array, h: Array, delta: Any) -> Array:
     """False: max(x, y) in the denominator."""
     low, high = h.min(axis=0), h.max(axis=0)
     x, y = f @ h - low, high - f @ h
@@ -594,27 +604,17 @@ def mean_deviation_over_kappa(q_deviation: Array, delta: Any) -> Array:
     return delta / (2 * (1 + delta)) * q_deviation
 
 
-def mean_range_of_columns(q: Array, delta: Any, causal: bool) -> Array:
+def mean_range_of_columns(q: Array, delta: Any) -> Array:
     """False: the range along the columns of q."""
     return formulas.total_weight_error(delta) * (q.max(axis=0) - q.min(axis=0))
 
 
-def cotangent_like_mean(f: Array, q: Array, delta: Any, causal: bool) -> Array:
-    """False: the constant of the means, for the entries."""
-    return formulas.cotangent_error(f, q, delta, causal) / 4
-
-
-def cotangent_by_entry(f: Array, q: Array, delta: Any, causal: bool) -> Array:
+def cotangent_by_entry(f: Array, q: Array, delta: Any) -> Array:
     """False: |q_ij| for the range."""
     return delta * f * abs(q)
 
 
-def cotangent_without_mean(f: Array, q: Array, q_deviation: Array, delta: Any) -> Array:
-    """False: as if K did not move."""
-    return formulas.cotangent_error_by_deviation(f, q, 0 * q_deviation, delta)
-
-
-def cotangent_without_entry(f: Array, q: Array, q_deviation: Array, delta: Any) -> Array:
+def cotangent_without_entry(f: Array, q_deviation: Array, delta: Any) -> Array:
     """False: as if only K moved."""
     return delta * f * np.sqrt(1 + delta) / 2 * q_deviation[:, None]
 
@@ -622,55 +622,6 @@ def cotangent_without_entry(f: Array, q: Array, q_deviation: Array, delta: Any) 
 def covariance_like_mean(q_deviation: Array, y_deviation: Array, delta: Any) -> Array:
     """False: the constant of the means."""
     return delta / (2 * np.sqrt(1 + delta)) * q_deviation[:, None] * y_deviation
-
-
-def X_without_values(
-    F: Array, f: Array, X: Array, W: Array, W_V: Array, G: Array, delta: Any, scale: Any, centre: Array
-) -> Array:
-    """False: X in its place as values forgotten."""
-    return formulas.gradient_X_error(F, f, X, W, 0 * W_V, G, delta, scale, centre)
-
-
-def W_V_own_position(f: Array, X: Array, G: Array, delta: Any, centre: Array) -> Array:
-    """False: only what a position has of itself."""
-    return formulas.gradient_W_V_error(f * np.eye(len(X), dtype=int), X, G, delta, centre)
-
-
-def X_deviating_without_queries(
-    F: Array,
-    f: Array,
-    X: Array,
-    W: Array,
-    W_V: Array,
-    G: Array,
-    q_deviation: Array,
-    y_deviation: Array,
-    delta: Any,
-    scale: Any,
-) -> Array:
-    """False: X in its place as queries forgotten."""
-    return formulas.gradient_X_error_by_deviation(0 * F, f, X, W, W_V, G, q_deviation, y_deviation, delta, scale)
-
-
-def X_deviating_without_values(
-    F: Array,
-    f: Array,
-    X: Array,
-    W: Array,
-    W_V: Array,
-    G: Array,
-    q_deviation: Array,
-    y_deviation: Array,
-    delta: Any,
-    scale: Any,
-) -> Array:
-    """False: X in its place as values forgotten."""
-    return formulas.gradient_X_error_by_deviation(F, f, X, W, 0 * W_V, G, q_deviation, y_deviation, delta, scale)
-
-
-def W_deviating_once(X: Array, q_deviation: Array, X_deviation: Array, delta: Any, scale: Any) -> Array:
-    """False: the constant of the means."""
-    return formulas.gradient_W_error_by_deviation(X, q_deviation, X_deviation, delta, scale) / 4
 
 
 def W_V_deviation_over_kappa(X_deviation: Array, G: Array, delta: Any) -> Array:
@@ -683,24 +634,7 @@ def differentiated_by_larger(f_tilde: Array, q: Array, delta: Any, omega: Any, c
     return formulas.differentiated_error(f_tilde, q, max(delta, omega), 0 * omega, causal)
 
 
-def differentiated_delta_alone(f_tilde: Array, q: Array, delta: Any, omega: Any, causal: bool) -> Array:
-    """False: as if P' were P."""
-    return formulas.differentiated_error(f_tilde, q, delta, 0 * omega, causal)
-
-
-def X_values_alone(
-    F: Array, f: Array, X: Array, W: Array, W_V: Array, G: Array, delta: Any, scale: Any, centre: Array
-) -> Array:
-    """False: only X in its place as values."""
-    return formulas.gradient_X_error(0 * F, f, X, W, W_V, G, delta, scale, centre)
-
-
-def W_own_position(F: Array, X: Array, scale: Any, centre: Array) -> Array:
-    """False: only what a position has of itself."""
-    return formulas.gradient_W_error(F * np.eye(len(X), dtype=int), X, scale, centre)
-
-
-def absolute_without_T(E: Array, f_tilde: Array, D_tilde: Array) -> Array:
+def absolute_without_T(E: Array, D_tilde: Array) -> Array:
     """False: as if the row sum did not move."""
     return E / D_tilde[:, None]
 
@@ -710,22 +644,12 @@ def absolute_over_D(E: Array, f_tilde: Array, D_tilde: Array) -> Array:
     return formulas.weight_error_absolute(E, f_tilde, _over_D(E, D_tilde))
 
 
-def absolute_half_E(E: Array, f_tilde: Array, D_tilde: Array) -> Array:
-    """False: as if |Δ_i| ≤ ½ T_i."""
-    return formulas.weight_error_absolute(E / 2, f_tilde, D_tilde)
-
-
 def output_over_D(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
     """False: D̃ for D̃ − T."""
     return formulas.output_error_absolute(E, f_tilde, _over_D(E, D_tilde), h)
 
 
-def output_half_E(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
-    """False: as if |Δ_i| ≤ ½ T_i."""
-    return formulas.output_error_absolute(E / 2, f_tilde, D_tilde, h)
-
-
-def output_from_zero(E: Array, f_tilde: Array, D_tilde: Array, h: Array) -> Array:
+def output_from_zero(E: Array, D_tilde: Array, h: Array) -> Array:
     """False: |h_j| for |h_j − s̃|, as if the row sum did not move."""
     return E @ abs(h) / (D_tilde - E.sum(axis=1))[:, None]
 
@@ -740,18 +664,6 @@ def cotangent_tau_once(E: Array, f_tilde: Array, D_tilde: Array, q: Array, K_til
 def cotangent_over_D(E: Array, f_tilde: Array, D_tilde: Array, q: Array, K_tilde: Array, causal: bool) -> Array:
     """False: D̃ for D̃ − T."""
     return formulas.cotangent_error_absolute(E, f_tilde, _over_D(E, D_tilde), q, K_tilde, causal)
-
-
-def cotangent_half_E(E: Array, f_tilde: Array, D_tilde: Array, q: Array, K_tilde: Array, causal: bool) -> Array:
-    """False: as if |Δ_i| ≤ ½ T_i."""
-    return formulas.cotangent_error_absolute(E / 2, f_tilde, D_tilde, q, K_tilde, causal)
-
-
-def sums_without_T(
-    E: Array, f: Array, D_tilde: Array, q: Array, K_tilde: Array, p_tilde: Array, columns: Array, causal: bool
-) -> Array:
-    """False: as if the row sum did not move."""
-    return formulas.sum_error_absolute(E, f, D_tilde, q, K_tilde, 0 * p_tilde, columns, causal)
 
 
 def sums_over_D(
@@ -809,7 +721,7 @@ def queries_shifted(X: Array, W: Array, centre: Array, scale: Any, causal: bool)
     return _softmax(scale * ((X - centre) @ W @ X.T), causal)
 
 
-def shifted_by_neighbours(X: Array, W: Array, centre: Array, scale: Any, causal: bool) -> Array:
+def shifted_by_neighbours(X: Array, W: Array, scale: Any, causal: bool) -> Array:
     """False: half of the next key is subtracted from each, another vector for every key."""
     return _softmax(scale * (X @ W @ (X - X[[*range(1, len(X)), 0]] / 2).T), causal)
 
@@ -861,6 +773,15 @@ IDENTITY: dict[str, Any] = {
     "max_n": 4,
     "max_d": 3,
 }
+FALSE_X: dict[str, Claim] = {
+    "without W_V": Altered(formulas.gradient_X_error, nothing, "W_V"),
+    "with W_V alone": Altered(formulas.gradient_X_error, nothing, "F"),
+}
+FALSE_W: dict[str, Claim] = {
+    "j = i alone": Altered(formulas.gradient_W_error, own_position, "F"),
+    "δ/8 for δ": Altered(formulas.gradient_W_error, eighth),
+}
+COTANGENT_LIKE_MEAN = Altered(formulas.cotangent_error, quarter)  # the constant of the means, for the entries
 DIFFERENTIATED = DifferentiatedTrial("|pᵈ − p|", cotangent)
 
 STATEMENTS: tuple[Statement, ...] = (
@@ -968,21 +889,24 @@ STATEMENTS: tuple[Statement, ...] = (
                 f"|p̃ − p|_ij ≤ δ f_ij M_i; {F_EXCHANGED}",
                 formulas.cotangent_error,
                 NeighbourTrial("|p̃ − p|", cotangent),
-                {"δ/4 for δ": cotangent_like_mean, "|q_ij| for M_i": cotangent_by_entry},
+                {"δ/4 for δ": COTANGENT_LIKE_MEAN, "|q_ij| for M_i": cotangent_by_entry},
             ),
             ours(
                 "entries, sharp",
                 f"|p̃ − p|_ij ≤ δ f_ij (1 − f_ij) M_ij, M_ij = max_l |q_ij − q_il| ≤ M_i; {F_EXCHANGED}",
                 formulas.cotangent_error_sharp,
                 NeighbourTrial("|p̃ − p|", cotangent),
-                {"δ/4 f_ij M_i": cotangent_like_mean, "|q_ij| for M_ij": cotangent_by_entry},
+                {"δ/4 f_ij M_i": COTANGENT_LIKE_MEAN, "|q_ij| for M_ij": cotangent_by_entry},
             ),
             ours(
                 "entries, deviation",
                 f"|p̃ − p|_ij ≤ δ f_ij (|q_ij − K_i| + ½ √κ σ_i); {F_EXCHANGED}",
                 formulas.cotangent_error_by_deviation,
                 NeighbourTrial("|p̃ − p|", cotangent),
-                {"without σ": cotangent_without_mean, "without |q − K|": cotangent_without_entry},
+                {
+                    "without σ": Altered(formulas.cotangent_error_by_deviation, nothing, "q_deviation"),
+                    "without |q − K|": cotangent_without_entry,
+                },
             ),
             ours(
                 "sums over keys",
@@ -1003,7 +927,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃X − dX| ≤ |τ| (F |(X − 1cᵀ) Wᵀ| + Fᵀ |X W|) + δ fᵀ |G W_Vᵀ|, F_ij = δ f_ij M_i, for any c",
                 formulas.gradient_X_error,
                 NeighbourTrial("|d̃X − dX|", gradient_X),
-                {"without W_V": X_without_values, "with W_V alone": X_values_alone},
+                FALSE_X,
                 less=False,
             ),
             ours(
@@ -1011,7 +935,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃W − dW| ≤ |τ| |X|ᵀ F |X − 1cᵀ|, for any c",
                 formulas.gradient_W_error,
                 NeighbourTrial("|d̃W − dW|", gradient_W),
-                {"j = i alone": W_own_position, "δ/8 for δ": Altered(formulas.gradient_W_error, eighth)},
+                FALSE_W,
                 less=False,
             ),
             ours(
@@ -1019,7 +943,10 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃W_V − dW_V| ≤ δ |X − 1cᵀ|ᵀ fᵀ |G|, for any c",
                 formulas.gradient_W_V_error,
                 NeighbourTrial("|d̃W_V − dW_V|", gradient_W_V),
-                {"j = i alone": W_V_own_position, "δ/8 for δ": Altered(formulas.gradient_W_V_error, eighth)},
+                {
+                    "j = i alone": Altered(formulas.gradient_W_V_error, own_position, "f"),
+                    "δ/8 for δ": Altered(formulas.gradient_W_V_error, eighth),
+                },
                 less=False,
             ),
             ours(
@@ -1027,7 +954,10 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃X − dX| ≤ |τ| (δ σ_i σ_ia(X Wᵀ) + Fᵀ |X W|) + δ fᵀ |G W_Vᵀ|",
                 formulas.gradient_X_error_by_deviation,
                 NeighbourTrial("|d̃X − dX|", gradient_X),
-                {"without F": X_deviating_without_queries, "without W_V": X_deviating_without_values},
+                {
+                    "without F": Altered(formulas.gradient_X_error_by_deviation, nothing, "F"),
+                    "without W_V": Altered(formulas.gradient_X_error_by_deviation, nothing, "W_V"),
+                },
                 less=False,
             ),
             ours(
@@ -1035,7 +965,10 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃W − dW|_ab ≤ |τ| δ Σ_i |X_ia| σ_i σ_ib(X)",
                 formulas.gradient_W_error_by_deviation,
                 NeighbourTrial("|d̃W − dW|", gradient_W),
-                {"δ/4 for δ": W_deviating_once, "half": Altered(formulas.gradient_W_error_by_deviation, halved)},
+                {
+                    "δ/4 for δ": Altered(formulas.gradient_W_error_by_deviation, quarter),
+                    "half": Altered(formulas.gradient_W_error_by_deviation, halved),
+                },
                 less=False,
             ),
             ours(
@@ -1043,7 +976,11 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|d̃W_V − dW_V|_ac ≤ δ/(2√κ) Σ_i σ_ia(X) |G_ic|",
                 formulas.gradient_W_V_error_by_deviation,
                 NeighbourTrial("|d̃W_V − dW_V|", gradient_W_V),
-                {"κ for √κ": W_V_deviation_over_kappa},
+                {
+                    "κ for √κ": W_V_deviation_over_kappa,
+                    "half": Altered(formulas.gradient_W_V_error_by_deviation, halved),
+                },
+                less=False,
             ),
         ),
         note=f"{F_EXCHANGED} in every part. The exact gradients are the repaired ones of E.11, F.4 and G.3.",
@@ -1058,14 +995,17 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|pᵈ − p|_ij ≤ (δ + ω) f̃_ij M_i for pᵈ = P'(S)/D̃ ⊙ (q − K̃) and |P'/P − 1| ≤ ω",
                 formulas.differentiated_error,
                 DIFFERENTIATED,
-                {"δ alone": differentiated_delta_alone, "max(δ, ω)": differentiated_by_larger},
+                {
+                    "δ alone": Altered(formulas.differentiated_error, nothing, "omega"),
+                    "max(δ, ω)": differentiated_by_larger,
+                },
             ),
             ours(
                 "dX",
                 "|dᵈX − dX| ≤ |τ| (F |X Wᵀ| + Fᵀ |X W|) + δ fᵀ |G W_Vᵀ|, F_ij = (δ + ω) f̃_ij M_i",
                 formulas.gradient_X_error,
                 replace(DIFFERENTIATED, quantity="|dᵈX − dX|", measured=gradient_X),
-                {"without W_V": X_without_values, "with W_V alone": X_values_alone},
+                FALSE_X,
                 less=False,
             ),
             ours(
@@ -1073,7 +1013,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|dᵈW − dW| ≤ |τ| |X|ᵀ F |X|",
                 formulas.gradient_W_error,
                 replace(DIFFERENTIATED, quantity="|dᵈW − dW|", measured=gradient_W),
-                {"j = i alone": W_own_position, "δ/8 for δ": Altered(formulas.gradient_W_error, eighth)},
+                FALSE_W,
                 less=False,
             ),
         ),
@@ -1140,14 +1080,22 @@ STATEMENTS: tuple[Statement, ...] = (
                 "|f̃ − f|_ij ≤ (E_ij + f̃_ij T_i)/(D̃_i − T_i) if |Ã − A|_ij ≤ E_ij, T_i = Σ_j E_ij < D̃_i",
                 formulas.weight_error_absolute,
                 AbsoluteTrial("|f̃ − f|", weights),
-                {"without T": absolute_without_T, "D̃ for D̃ − T": absolute_over_D, "½ E": absolute_half_E},
+                {
+                    "without T": absolute_without_T,
+                    "D̃ for D̃ − T": absolute_over_D,
+                    "½ E": Altered(formulas.weight_error_absolute, halved, "E"),
+                },
             ),
             ours(
                 "output",
                 "|s̃ − s|_ic ≤ Σ_j E_ij |h_jc − s̃_ic|/(D̃_i − T_i)",
                 formulas.output_error_absolute,
                 AbsoluteTrial("|s̃ − s|", output),
-                {"D̃ for D̃ − T": output_over_D, "½ E": output_half_E, "|h_jc|": output_from_zero},
+                {
+                    "D̃ for D̃ − T": output_over_D,
+                    "½ E": Altered(formulas.output_error_absolute, halved, "E"),
+                    "|h_jc|": output_from_zero,
+                },
             ),
             ours(
                 "cotangent",
@@ -1155,14 +1103,22 @@ STATEMENTS: tuple[Statement, ...] = (
                 " Q_i = max_j |q_ij − K̃_i| over the keys that the mask allows",
                 formulas.cotangent_error_absolute,
                 AbsoluteTrial("|p̃ − p|", cotangent),
-                {"τ for 2τ": cotangent_tau_once, "D̃ for D̃ − T": cotangent_over_D, "½ E": cotangent_half_E},
+                {
+                    "τ for 2τ": cotangent_tau_once,
+                    "D̃ for D̃ − T": cotangent_over_D,
+                    "½ E": Altered(formulas.cotangent_error_absolute, halved, "E"),
+                },
             ),
             ours(
                 "sums over keys",
                 "|Σ_j (p̃ − p)_ij y_ja| ≤ (Q_i Σ_j E_ij |y_ja − m_ia| + T_i |Σ_j p̃_ij y_ja|)/(D̃_i − T_i), m = f y",
                 formulas.sum_error_absolute,
                 AbsoluteTrial("|(p̃ − p) y|", along_keys),
-                {"without T": sums_without_T, "D̃ for D̃ − T": sums_over_D, "f̃ y for m": sums_about_approximate_mean},
+                {
+                    "without T": Altered(formulas.sum_error_absolute, nothing, "p_tilde"),
+                    "D̃ for D̃ − T": sums_over_D,
+                    "f̃ y for m": sums_about_approximate_mean,
+                },
             ),
         ),
         note="Entries of Ã may be negative. In linear time where E is a polynomial of the scores.",

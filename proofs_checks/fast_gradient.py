@@ -30,6 +30,7 @@ from proofs_checks.falsify import Altered, doubled, transposed, with_transposed,
 from proofs_checks.ground_truth import BITS, balls, frozen
 from proofs_checks.inequality import BoundTrial, exceeds
 from proofs_checks.instances import Instance, Scale, layers, odd_scale, paper_scale, shapes, unit_scale
+from proofs_checks.products import pairs, product
 from proofs_checks.record import Claim, Form, Part, Statement
 from proofs_checks.softmax_attention import POLY_D, largest
 from proofs_checks.symbols import Symbols, table, total
@@ -227,20 +228,9 @@ class ExactOfP(Exact):
         return self.p
 
 
-def product(A: Array, B: Array) -> Array:
-    """Σ_l A_il B_lj."""
-    return table(lambda i, j: total(A[i, k] * B[k, j] for k in range(len(B))), len(A), B.shape[1])
-
-
 def beside(*blocks: Array) -> Array:
     """Blocks of columns, a vector being one column."""
     return frozen(np.hstack([block if block.ndim == 2 else block[:, None] for block in blocks]))
-
-
-def pairs(U: Array, V: Array) -> Array:
-    """All products of an entry of U and one of V in the same row."""
-    k, width = U.shape[1], V.shape[1]
-    return table(lambda i, column: U[i, column % k] * V[i, column // k], len(U), k * width)
 
 
 def z6(symbols: Symbols, f: Array, K: Array) -> Array:
@@ -841,6 +831,7 @@ FALSE_X = {"p for pᵀ": X_transpose, "f for fᵀ": X_values, "minus pᵀ X W": 
 
 # --- trials and forms
 
+Measured = Callable[[Any], arb]
 ANY_SCALE = (unit_scale, paper_scale, odd_scale)
 OPERANDS = ("X", "W_V", "G", "x", "y")
 EXACT_K = "K of the exact s"
@@ -851,7 +842,7 @@ WITH_BITS = "entries of O(log n) bits, as 4.1 assumes, though not here"
 def bound(
     formula: Claim,
     quantity: str,
-    measured: Callable[[Any], arb],
+    measured: Measured,
     false: Mapping[str, Claim],
     *,
     names: tuple[str, ...] = OPERANDS,
@@ -923,14 +914,83 @@ def lost_sign(k: int, z: int, weights: str, printed: Claim, repaired: Claim, tru
     )
 
 
-def error_form(measured: Callable[[Any], arb], **more: Any) -> Form:
+def diagonal_error(claim: str, left: str, formula: Claim, measured: Measured, with_K: Measured) -> Part:
+    """The error of the factors of z6 or z2, K being exact or made from the factors of f."""
+    false: dict[str, Claim] = {"the mean of |K|": mean_of_K, "without ‖diag(K)‖∞": E_2_without_K}
+    mended: dict[str, Claim] = {"as printed": formula, "without the product of both errors": K_without_product}
+    return Part(
+        kind="inequality",
+        name="error",
+        claim=claim,
+        fault="gap",
+        consequence="K is computed from s (E.1), and s takes n² d time: an almost linear algorithm has only"
+        " f̃ h (C.14). What this does to K is not in the bound. The repair is larger by a factor of"
+        " 1/n + (1 + ε) d‖h‖∞‖G‖∞/‖K‖∞; ε/poly(n) survives it.",
+        forms=(
+            bound(formula, left, measured, false, reading=EXACT_K),
+            bound(formula, f"{left} with K̃ for K", with_K, false, reading=FACTORED_K),
+            bound(
+                bounds.E_2_bound_with_K,
+                f"{left} with K̃ for K",
+                with_K,
+                mended,
+                role="repaired",
+                reading="K of f̃ h: ε‖K‖∞ + (1 + ε) n d ε‖h‖∞‖G‖∞ with ε = ‖f̃ − f‖∞",
+            ),
+        ),
+    )
+
+
+def poly(left: str, *forms: Form) -> Part:
+    """That an error is below ε over any polynomial."""
+    return Part(kind="asymptotic", name="poly", claim=f"{left} ≤ ε/poly(n)", forms=forms)
+
+
+def z_form(left: str, measured: Measured, reading: str) -> Form:
+    """A form of the error of factors for entries of at most 2^b."""
+    false: dict[str, Claim] = {"d for d²": Over(bounds.z_bits, "d"), "4^b for 8^b": z_bits_of_two}
+    return implied("n^{2k+3c}", bound(bounds.z_bits, left, measured, false, reading=reading))
+
+
+def diagonal_poly(left: str, measured: Measured, with_K: Measured) -> Part:
+    """The error of the factors of z6 or z2 for entries of at most 2^b."""
+    false: dict[str, Claim] = {"K taken for exact": bounds.z_bits, "without n": z_bits_K_without_n}
+    factored = bound(bounds.z_bits_with_K, f"{left} with K̃ for K", with_K, false, reading=f"{FACTORED_K}; {POLY_D}")
+    return poly(left, z_form(left, measured, f"{EXACT_K}; {POLY_D}"), implied("3 n^{1+2k+3c}", factored))
+
+
+def entrywise_poly(left: str, measured: Measured) -> Part:
+    """The error of the factors of z7 or z4 for entries of at most 2^b."""
+    return poly(left, z_form(left, measured, POLY_D))
+
+
+def term_error(claim: str, left: str, formula: Claim, measured: Measured) -> Part:
+    """The error of one of the D̃_k from that of its factors."""
+    false: dict[str, Claim] = {"no factor n": Over(formula, "n"), "no factor d": Over(formula, "d")}
+    return Part(kind="inequality", name="error", claim=claim, forms=(bound(formula, left, measured, false),))
+
+
+def term_poly(left: str, measured: Measured, with_K: Measured | None = None) -> Part:
+    """The error of D̃6, D̃7, D̃2 or D̃4 for entries of at most 2^b; K occurs in the first and the third."""
+    false: dict[str, Claim] = {"no factor n": Over(bounds.D_bits, "n"), "16^b for 32^b": D_bits_of_four}
+    if with_K is None:
+        return poly(left, implied("n^{1+3k+5c}", bound(bounds.D_bits, left, measured, false, reading=POLY_D)))
+    false_with_K: dict[str, Claim] = {"K taken for exact": bounds.D_bits, "without n": D_bits_K_without_n}
+    exact = bound(bounds.D_bits, left, measured, false, reading=f"{EXACT_K}; {POLY_D}")
+    factored = bound(
+        bounds.D_bits_with_K, f"{left} with K̃ for K", with_K, false_with_K, reading=f"{FACTORED_K}; {POLY_D}"
+    )
+    return poly(left, implied("n^{1+3k+5c}", exact), implied("3 n^{2+3k+5c}", factored))
+
+
+def error_form(measured: Measured, **more: Any) -> Form:
     """A form of the error of g_t for entries of at most 2^b."""
     false: dict[str, Claim] = {"K taken for exact": g_t_bits_K_exact, "D2 and D4 forgotten": g_t_bits_one_term}
     quantity = "‖g_t − dL/dT_{i−1}‖∞"
     return bound(bounds.g_t_bits, quantity, measured, false, names=LAYER, max_n=4, max_d=3, **more)
 
 
-def error_W_form(measured: Callable[[Any], arb], scales: tuple[Scale, ...], reading: str, **more: Any) -> Form:
+def error_W_form(measured: Measured, scales: tuple[Scale, ...], reading: str, **more: Any) -> Form:
     """A form of the error of g_w for entries of at most 2^b."""
     false: dict[str, Claim] = {"K taken for exact": g_w_bits_K_exact, "n for n²": Over(bounds.g_w_bits, "n")}
     quantity, sizes = "‖g_w − dL/dW‖∞", {"max_n": 4, "max_d": 3}
@@ -953,8 +1013,6 @@ FALSE_LAST_STEP: dict[str, Claim] = {
     "the bound for the norm": bounds.F_5_bound,
     "twice": Altered(bounds.F_5_last_step_1, doubled),
 }
-FALSE_Z_BITS_WITH_K: dict[str, Claim] = {"K taken for exact": bounds.z_bits, "without n": z_bits_K_without_n}
-FALSE_D_BITS_WITH_K: dict[str, Claim] = {"K taken for exact": bounds.D_bits, "without n": D_bits_K_without_n}
 FALSE_F_5: dict[str, Claim] = {"n for n²": Over(bounds.F_5_bound, "n"), "p̃1 alone": F_5_p1_alone}
 FALSE_G_4: dict[str, Claim] = {"n for n²": Over(bounds.G_4_bound, "n"), "n d for n²": G_4_with_d}
 FALSE_G_V_BITS: dict[str, Claim] = {"n for n²": Over(bounds.g_v_bits, "n"), "2^b for 4^b": g_v_bits_of_one}
@@ -1182,66 +1240,14 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(
-                kind="inequality",
-                name="error",
-                claim="‖U6V6ᵀ − z6‖∞ = ‖U1V1ᵀ diag(K) − f diag(K)‖∞ ≤ n‖U1V1ᵀ − f‖∞‖diag(K)‖∞",
-                fault="gap",
-                consequence="K is computed from s (E.1), and s takes n² d time: an almost linear algorithm has only"
-                " f̃ h (C.14). What this does to K is not in the bound. The repair is larger by a factor of"
-                " 1/n + (1 + ε) d‖h‖∞‖G‖∞/‖K‖∞; ε/poly(n) survives it.",
-                forms=(
-                    bound(
-                        bounds.E_2_bound,
-                        "‖U6V6ᵀ − z6‖∞",
-                        error_z6,
-                        {"the mean of |K|": mean_of_K, "without ‖diag(K)‖∞": E_2_without_K},
-                        reading=EXACT_K,
-                    ),
-                    bound(
-                        bounds.E_2_bound,
-                        "‖U6V6ᵀ − z6‖∞ with K̃ for K",
-                        error_z6_with_K,
-                        {"the mean of |K|": mean_of_K, "without ‖diag(K)‖∞": E_2_without_K},
-                        reading=FACTORED_K,
-                    ),
-                    bound(
-                        bounds.E_2_bound_with_K,
-                        "‖U6V6ᵀ − z6‖∞ with K̃ for K",
-                        error_z6_with_K,
-                        {"as printed": bounds.E_2_bound, "without the product of both errors": K_without_product},
-                        role="repaired",
-                        reading="K of f̃ h: ε‖K‖∞ + (1 + ε) n d ε‖h‖∞‖G‖∞ with ε = ‖f̃ − f‖∞",
-                    ),
-                ),
+            diagonal_error(
+                "‖U6V6ᵀ − z6‖∞ = ‖U1V1ᵀ diag(K) − f diag(K)‖∞ ≤ n‖U1V1ᵀ − f‖∞‖diag(K)‖∞",
+                "‖U6V6ᵀ − z6‖∞",
+                bounds.E_2_bound,
+                error_z6,
+                error_z6_with_K,
             ),
-            Part(
-                kind="asymptotic",
-                name="poly",
-                claim="‖U6V6ᵀ − z6‖∞ ≤ ε/poly(n)",
-                forms=(
-                    implied(
-                        "n^{2k+3c}",
-                        bound(
-                            bounds.z_bits,
-                            "‖U6V6ᵀ − z6‖∞",
-                            error_z6,
-                            {"d for d²": Over(bounds.z_bits, "d"), "4^b for 8^b": z_bits_of_two},
-                            reading=f"{EXACT_K}; {POLY_D}",
-                        ),
-                    ),
-                    implied(
-                        "3 n^{1+2k+3c}",
-                        bound(
-                            bounds.z_bits_with_K,
-                            "‖U6V6ᵀ − z6‖∞ with K̃ for K",
-                            error_z6_with_K,
-                            FALSE_Z_BITS_WITH_K,
-                            reading=f"{FACTORED_K}; {POLY_D}",
-                        ),
-                    ),
-                ),
-            ),
+            diagonal_poly("‖U6V6ᵀ − z6‖∞", error_z6, error_z6_with_K),
             Part(kind="asymptotic", name="rank", claim="k6 = n^{o(1)}"),
             Part(kind="cost", name="cost", claim="diag(K) V1 is computed in n k1 time"),
             Part(kind="asymptotic", name="time", claim="U6 and V6 are constructed in n^{1+o(1)} time"),
@@ -1285,46 +1291,13 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Fast D6",
         locus="Appendix E.1, Lemma E.3",
         parts=(
-            Part(
-                kind="inequality",
-                name="error",
-                claim="‖z̃6 X Wᵀ − z6 X Wᵀ‖∞ ≤ d · n‖z̃6 − z6‖∞‖X‖∞‖W‖∞, with z̃6 = U6V6ᵀ",
-                forms=(
-                    bound(
-                        bounds.E_3_bound,
-                        "‖z̃6 X Wᵀ − z6 X Wᵀ‖∞",
-                        error_D6,
-                        {"no factor n": Over(bounds.E_3_bound, "n"), "no factor d": Over(bounds.E_3_bound, "d")},
-                    ),
-                ),
+            term_error(
+                "‖z̃6 X Wᵀ − z6 X Wᵀ‖∞ ≤ d · n‖z̃6 − z6‖∞‖X‖∞‖W‖∞, with z̃6 = U6V6ᵀ",
+                "‖z̃6 X Wᵀ − z6 X Wᵀ‖∞",
+                bounds.E_3_bound,
+                error_D6,
             ),
-            Part(
-                kind="asymptotic",
-                name="poly",
-                claim="‖D̃6 − D6‖∞ ≤ ε/poly(n)",
-                forms=(
-                    implied(
-                        "n^{1+3k+5c}",
-                        bound(
-                            bounds.D_bits,
-                            "‖D̃6 − D6‖∞",
-                            error_D6,
-                            {"no factor n": Over(bounds.D_bits, "n"), "16^b for 32^b": D_bits_of_four},
-                            reading=f"{EXACT_K}; {POLY_D}",
-                        ),
-                    ),
-                    implied(
-                        "3 n^{2+3k+5c}",
-                        bound(
-                            bounds.D_bits_with_K,
-                            "‖D̃6 − D6‖∞ with K̃ for K",
-                            error_D6_with_K,
-                            FALSE_D_BITS_WITH_K,
-                            reading=f"{FACTORED_K}; {POLY_D}",
-                        ),
-                    ),
-                ),
-            ),
+            term_poly("‖D̃6 − D6‖∞", error_D6, error_D6_with_K),
             Part(
                 kind="asymptotic",
                 name="time",
@@ -1378,23 +1351,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(
-                kind="asymptotic",
-                name="poly",
-                claim="‖U7V7ᵀ − z7‖∞ ≤ ε/poly(n)",
-                forms=(
-                    implied(
-                        "n^{2k+3c}",
-                        bound(
-                            bounds.z_bits,
-                            "‖U7V7ᵀ − z7‖∞",
-                            error_z7,
-                            {"d for d²": Over(bounds.z_bits, "d"), "4^b for 8^b": z_bits_of_two},
-                            reading=POLY_D,
-                        ),
-                    ),
-                ),
-            ),
+            entrywise_poly("‖U7V7ᵀ − z7‖∞", error_z7),
             Part(kind="asymptotic", name="rank", claim="the rank k7 is n^{o(1)}"),
             Part(kind="cost", name="cost", claim="U1 ⊘ h takes O(n d k1) time, V1 ⊘ G_i likewise"),
             Part(kind="asymptotic", name="time", claim="U7 and V7 are constructed in n^{1+o(1)} time"),
@@ -1412,36 +1369,13 @@ STATEMENTS: tuple[Statement, ...] = (
             computation(
                 "D̃7 is computed as V7ᵀX, then (V7ᵀX)Wᵀ, then U7(V7ᵀXWᵀ)", fast.D7_factored, D7_of_factors, "D̃7"
             ),
-            Part(
-                kind="inequality",
-                name="error",
-                claim="‖z̃7 X Wᵀ − z7 X Wᵀ‖∞ ≤ d · n‖z̃7 − z7‖∞‖X‖∞‖W‖∞, with z̃7 = U7V7ᵀ",
-                forms=(
-                    bound(
-                        bounds.E_5_bound,
-                        "‖z̃7 X Wᵀ − z7 X Wᵀ‖∞",
-                        error_D7,
-                        {"no factor n": Over(bounds.E_5_bound, "n"), "no factor d": Over(bounds.E_5_bound, "d")},
-                    ),
-                ),
+            term_error(
+                "‖z̃7 X Wᵀ − z7 X Wᵀ‖∞ ≤ d · n‖z̃7 − z7‖∞‖X‖∞‖W‖∞, with z̃7 = U7V7ᵀ",
+                "‖z̃7 X Wᵀ − z7 X Wᵀ‖∞",
+                bounds.E_5_bound,
+                error_D7,
             ),
-            Part(
-                kind="asymptotic",
-                name="poly",
-                claim="‖D̃7 − D7‖∞ ≤ ε/poly(n)",
-                forms=(
-                    implied(
-                        "n^{1+3k+5c}",
-                        bound(
-                            bounds.D_bits,
-                            "‖D̃7 − D7‖∞",
-                            error_D7,
-                            {"no factor n": Over(bounds.D_bits, "n"), "16^b for 32^b": D_bits_of_four},
-                            reading=POLY_D,
-                        ),
-                    ),
-                ),
-            ),
+            term_poly("‖D̃7 − D7‖∞", error_D7),
             Part(
                 kind="asymptotic",
                 name="time",
@@ -1465,18 +1399,11 @@ STATEMENTS: tuple[Statement, ...] = (
                 "D̃8",
                 weights="W_V",
             ),
-            Part(
-                kind="inequality",
-                name="error",
-                claim="‖f̃ G_i W_Vᵀ − f G_i W_Vᵀ‖∞ ≤ d · n‖f̃ − f‖∞‖G_i‖∞‖W_V‖∞, with f̃ = U1V1ᵀ",
-                forms=(
-                    bound(
-                        bounds.E_6_bound,
-                        "‖f̃ G W_Vᵀ − f G W_Vᵀ‖∞",
-                        error_D8,
-                        {"no factor n": Over(bounds.E_6_bound, "n"), "no factor d": Over(bounds.E_6_bound, "d")},
-                    ),
-                ),
+            term_error(
+                "‖f̃ G_i W_Vᵀ − f G_i W_Vᵀ‖∞ ≤ d · n‖f̃ − f‖∞‖G_i‖∞‖W_V‖∞, with f̃ = U1V1ᵀ",
+                "‖f̃ G W_Vᵀ − f G W_Vᵀ‖∞",
+                bounds.E_6_bound,
+                error_D8,
             ),
             Part(
                 kind="asymptotic",
@@ -1525,66 +1452,14 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(
-                kind="inequality",
-                name="error",
-                claim="‖U9V9ᵀ − z2‖∞ = ‖diag(K) U1V1ᵀ − diag(K) f‖∞ ≤ n‖U1V1ᵀ − f‖∞‖diag(K)‖∞",
-                fault="gap",
-                consequence="K is computed from s (E.1), and s takes n² d time: an almost linear algorithm has only"
-                " f̃ h (C.14). What this does to K is not in the bound. The repair is larger by a factor of"
-                " 1/n + (1 + ε) d‖h‖∞‖G‖∞/‖K‖∞; ε/poly(n) survives it.",
-                forms=(
-                    bound(
-                        bounds.E_7_bound,
-                        "‖U9V9ᵀ − z2‖∞",
-                        error_z2,
-                        {"the mean of |K|": mean_of_K, "without ‖diag(K)‖∞": E_2_without_K},
-                        reading=EXACT_K,
-                    ),
-                    bound(
-                        bounds.E_7_bound,
-                        "‖U9V9ᵀ − z2‖∞ with K̃ for K",
-                        error_z2_with_K,
-                        {"the mean of |K|": mean_of_K, "without ‖diag(K)‖∞": E_2_without_K},
-                        reading=FACTORED_K,
-                    ),
-                    bound(
-                        bounds.E_2_bound_with_K,
-                        "‖U9V9ᵀ − z2‖∞ with K̃ for K",
-                        error_z2_with_K,
-                        {"as printed": bounds.E_7_bound, "without the product of both errors": K_without_product},
-                        role="repaired",
-                        reading="K of f̃ h: ε‖K‖∞ + (1 + ε) n d ε‖h‖∞‖G‖∞ with ε = ‖f̃ − f‖∞",
-                    ),
-                ),
+            diagonal_error(
+                "‖U9V9ᵀ − z2‖∞ = ‖diag(K) U1V1ᵀ − diag(K) f‖∞ ≤ n‖U1V1ᵀ − f‖∞‖diag(K)‖∞",
+                "‖U9V9ᵀ − z2‖∞",
+                bounds.E_7_bound,
+                error_z2,
+                error_z2_with_K,
             ),
-            Part(
-                kind="asymptotic",
-                name="poly",
-                claim="‖U9V9ᵀ − z2‖∞ ≤ ε/poly(n)",
-                forms=(
-                    implied(
-                        "n^{2k+3c}",
-                        bound(
-                            bounds.z_bits,
-                            "‖U9V9ᵀ − z2‖∞",
-                            error_z2,
-                            {"d for d²": Over(bounds.z_bits, "d"), "4^b for 8^b": z_bits_of_two},
-                            reading=f"{EXACT_K}; {POLY_D}",
-                        ),
-                    ),
-                    implied(
-                        "3 n^{1+2k+3c}",
-                        bound(
-                            bounds.z_bits_with_K,
-                            "‖U9V9ᵀ − z2‖∞ with K̃ for K",
-                            error_z2_with_K,
-                            FALSE_Z_BITS_WITH_K,
-                            reading=f"{FACTORED_K}; {POLY_D}",
-                        ),
-                    ),
-                ),
-            ),
+            diagonal_poly("‖U9V9ᵀ − z2‖∞", error_z2, error_z2_with_K),
             Part(kind="asymptotic", name="rank", claim="k9 = n^{o(1)}"),
             Part(kind="cost", name="cost", claim="diag(K) U1 is computed in n k1 time"),
             Part(kind="asymptotic", name="time", claim="U9 and V9 are constructed in n^{1+o(1)} time"),
@@ -1599,46 +1474,13 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Fast D2",
         locus="Appendix E.4, Lemma E.8",
         parts=(
-            Part(
-                kind="inequality",
-                name="error",
-                claim="‖z̃2 X W − z2 X W‖∞ ≤ d · n‖z̃2 − z2‖∞‖X‖∞‖W‖∞, with z̃2 = U9V9ᵀ",
-                forms=(
-                    bound(
-                        bounds.E_8_bound,
-                        "‖z̃2 X W − z2 X W‖∞",
-                        error_D2,
-                        {"no factor n": Over(bounds.E_8_bound, "n"), "no factor d": Over(bounds.E_8_bound, "d")},
-                    ),
-                ),
+            term_error(
+                "‖z̃2 X W − z2 X W‖∞ ≤ d · n‖z̃2 − z2‖∞‖X‖∞‖W‖∞, with z̃2 = U9V9ᵀ",
+                "‖z̃2 X W − z2 X W‖∞",
+                bounds.E_8_bound,
+                error_D2,
             ),
-            Part(
-                kind="asymptotic",
-                name="poly",
-                claim="‖D̃2 − D2‖∞ ≤ ε/poly(n)",
-                forms=(
-                    implied(
-                        "n^{1+3k+5c}",
-                        bound(
-                            bounds.D_bits,
-                            "‖D̃2 − D2‖∞",
-                            error_D2,
-                            {"no factor n": Over(bounds.D_bits, "n"), "16^b for 32^b": D_bits_of_four},
-                            reading=f"{EXACT_K}; {POLY_D}",
-                        ),
-                    ),
-                    implied(
-                        "3 n^{2+3k+5c}",
-                        bound(
-                            bounds.D_bits_with_K,
-                            "‖D̃2 − D2‖∞ with K̃ for K",
-                            error_D2_with_K,
-                            FALSE_D_BITS_WITH_K,
-                            reading=f"{FACTORED_K}; {POLY_D}",
-                        ),
-                    ),
-                ),
-            ),
+            term_poly("‖D̃2 − D2‖∞", error_D2, error_D2_with_K),
             Part(
                 kind="asymptotic",
                 name="time",
@@ -1692,23 +1534,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(
-                kind="asymptotic",
-                name="poly",
-                claim="‖U10V10ᵀ − z4‖∞ ≤ ε/poly(n)",
-                forms=(
-                    implied(
-                        "n^{2k+3c}",
-                        bound(
-                            bounds.z_bits,
-                            "‖U10V10ᵀ − z4‖∞",
-                            error_z4,
-                            {"d for d²": Over(bounds.z_bits, "d"), "4^b for 8^b": z_bits_of_two},
-                            reading=POLY_D,
-                        ),
-                    ),
-                ),
-            ),
+            entrywise_poly("‖U10V10ᵀ − z4‖∞", error_z4),
             Part(kind="asymptotic", name="rank", claim="the rank k10 is n^{o(1)}"),
             Part(kind="cost", name="cost", claim="U1 ⊘ G_i takes O(n d k1) time, V1 ⊘ h likewise"),
             Part(kind="asymptotic", name="time", claim="U10 and V10 are constructed in n^{1+o(1)} time"),
@@ -1758,36 +1584,13 @@ STATEMENTS: tuple[Statement, ...] = (
             computation(
                 "D̃4 is computed as V10ᵀX, then (V10ᵀX)W, then U10(V10ᵀXW)", fast.D4_factored, D4_of_factors, "D̃4"
             ),
-            Part(
-                kind="inequality",
-                name="error",
-                claim="‖z̃4 X W − z4 X W‖∞ ≤ d · n‖z̃4 − z4‖∞‖X‖∞‖W‖∞, with z̃4 = U10V10ᵀ",
-                forms=(
-                    bound(
-                        bounds.E_10_bound,
-                        "‖z̃4 X W − z4 X W‖∞",
-                        error_D4,
-                        {"no factor n": Over(bounds.E_10_bound, "n"), "no factor d": Over(bounds.E_10_bound, "d")},
-                    ),
-                ),
+            term_error(
+                "‖z̃4 X W − z4 X W‖∞ ≤ d · n‖z̃4 − z4‖∞‖X‖∞‖W‖∞, with z̃4 = U10V10ᵀ",
+                "‖z̃4 X W − z4 X W‖∞",
+                bounds.E_10_bound,
+                error_D4,
             ),
-            Part(
-                kind="asymptotic",
-                name="poly",
-                claim="‖D̃4 − D4‖∞ ≤ ε/poly(n)",
-                forms=(
-                    implied(
-                        "n^{1+3k+5c}",
-                        bound(
-                            bounds.D_bits,
-                            "‖D̃4 − D4‖∞",
-                            error_D4,
-                            {"no factor n": Over(bounds.D_bits, "n"), "16^b for 32^b": D_bits_of_four},
-                            reading=POLY_D,
-                        ),
-                    ),
-                ),
-            ),
+            term_poly("‖D̃4 − D4‖∞", error_D4),
             Part(
                 kind="asymptotic",
                 name="time",

@@ -34,6 +34,7 @@ from proofs_checks.instances import (
     small,
     unit_scale,
 )
+from proofs_checks.products import pairs, product
 from proofs_checks.property import PropertyTrial
 from proofs_checks.record import Claim, Part, Statement
 from proofs_checks.softmax_attention import POLY_D
@@ -56,14 +57,11 @@ class Factors(Symbols):
 
     @cached_property
     def U2(self) -> Array:
-        return self._of_other_rank(self.X)
+        return product(self.X, self.W_out)
 
     @cached_property
     def V2(self) -> Array:
-        return self._of_other_rank(self.G)
-
-    def _of_other_rank(self, factor: Array) -> Array:
-        return table(lambda i, k: total(factor[i, a] * self.W_out[a, k] for a in range(self.d)), self.n, CLASSES)
+        return product(self.G, self.W_out)
 
 
 @dataclass(frozen=True)
@@ -171,22 +169,17 @@ class ThirdFactors(Factors):
 
     @cached_property
     def U3(self) -> Array:
-        return _pairs(self.U1, self.U2)
+        return pairs(self.U1, self.U2)
 
     @cached_property
     def V3(self) -> Array:
-        return _pairs(self.V1, self.V2)
-
-
-def _pairs(first: Array, second: Array) -> Array:
-    (n, k1), k2 = first.shape, second.shape[1]
-    return table(lambda i, column: first[i, column % k1] * second[i, column // k1], n, k1 * k2)
+        return pairs(self.V1, self.V2)
 
 
 def sums_times_first(symbols: Symbols) -> Array:
     """Row sums of (U1 V1ᵀ) ⊙ (U2 V2ᵀ), each times the row of U1 V1ᵀ."""
-    product, n = product_of_entries(symbols), symbols.n
-    sums = [total(product[i, j] for j in range(n)) for i in range(n)]
+    p1, n = product_of_entries(symbols), symbols.n
+    sums = [total(p1[i, j] for j in range(n)) for i in range(n)]
     return table(lambda i, j: sums[i] * total(symbols.U1[i, a] * symbols.V1[j, a] for a in range(symbols.d)), n, n)
 
 
@@ -243,10 +236,10 @@ class Taylor(Symbols):
     @cached_property
     def scores(self) -> dict[tuple[int, int], arb]:
         """Those that the mask allows."""
-        n, pairs = self.n, list(np.ndindex(self.d, self.d))
+        n, places = self.n, list(np.ndindex(self.d, self.d))
         allowed = ((i, j) for i in range(n) for j in range(n) if i >= j or not self.causal)
         return {
-            (i, j): self.scale * total(self.X[i, a] * self.W[a, b] * self.X[j, b] for a, b in pairs)
+            (i, j): self.scale * total(self.X[i, a] * self.W[a, b] * self.X[j, b] for a, b in places)
             for i, j in allowed
         }
 
@@ -361,7 +354,7 @@ class InexactFactors(Taylor):
         if self._kind == 0:
             return np.column_stack([self.f, self.x])
         if self._kind == 1:
-            return table(lambda i, c: total(self.X[i, a] * self.W_g[a, c] for a in range(self.d)), self.n, self.d)
+            return product(self.X, self.W_g)
         return self.f_tilde
 
     @cached_property
@@ -389,16 +382,12 @@ class InexactFactorsTrial(BoundTrial):
         return InexactFactors(instance)
 
 
-def entry_of(U: Array, V: Array, i: int, j: int) -> Any:
-    return total(a * b for a, b in zip(U[i], V[j], strict=True))
-
-
 def approximate_f(s: Symbols) -> Array:
-    return table(lambda i, j: entry_of(s.U1, s.V1, i, j), s.n, s.n)
+    return product(s.U1, s.V1.T)
 
 
 def approximate_q(s: Symbols) -> Array:
-    return table(lambda i, j: entry_of(s.U2, s.V2, i, j), s.n, s.n)
+    return product(s.U2, s.V2.T)
 
 
 def sum_of_row(A: Array, B: Array, i: int) -> Any:
@@ -454,12 +443,12 @@ def p1_without_q(U1: Array, V1: Array, U2: Array, V2: Array, f: Array, q: Array)
     return np.abs(U1 @ V1.T - f).max() + np.abs(U2 @ V2.T - q).max()
 
 
-def p1_one_term(U1: Array, V1: Array, U2: Array, V2: Array, f: Array, q: Array) -> Any:
+def p1_one_term(U1: Array, V1: Array, U2: Array, V2: Array, f: Array) -> Any:
     """False: only the error of f."""
     return np.abs(U1 @ V1.T - f).max() * np.abs(U2 @ V2.T).max()
 
 
-def p1_exact_without_q(U1: Array, V1: Array, f: Array, q: Array) -> Any:
+def p1_exact_without_q(U1: Array, V1: Array, f: Array) -> Any:
     """False: without ‖q‖."""
     return np.abs(U1 @ V1.T - f).max()
 

@@ -11,6 +11,7 @@ from proofs_checks.equation import EquationTrial, form
 from proofs_checks.falsify import wrong_sign_or_factor
 from proofs_checks.instances import CLASSES, Array, Instance, paper_scale
 from proofs_checks.low_rank import ERROR_OF_F, FALSE_ERRORS_OF_F
+from proofs_checks.products import product
 from proofs_checks.record import Claim, Part, Statement
 from proofs_checks.symbols import Symbols, table, total
 from reference import error_bounds as bounds
@@ -31,11 +32,11 @@ class Masked(Symbols):
 
     @cached_property
     def U(self) -> Array:
-        return self._of_other_rank(self.X)
+        return product(self.X, self.W_out)
 
     @cached_property
     def V(self) -> Array:
-        return self._of_other_rank(self.G)
+        return product(self.G, self.W_out)
 
     @property
     def v(self) -> Array:
@@ -57,9 +58,6 @@ class Masked(Symbols):
     @property
     def B(self) -> Array:
         return self.G
-
-    def _of_other_rank(self, factor: Array) -> Array:
-        return table(lambda i, k: total(factor[i, a] * self.W_out[a, k] for a in range(self.d)), self.n, CLASSES)
 
 
 class Positive(Masked):

@@ -183,7 +183,7 @@ def one_over(relative_error: arb) -> arb:
     return 1 / (1 - relative_error)
 
 
-def one(bound: float) -> int:
+def one() -> int:
     return 1
 
 
@@ -423,7 +423,7 @@ def factors_of_the_printed_degree(Q: Array, K: Array, R: float, epsilon: float) 
     return low_rank.monomials(Q, P.degree).T * w, low_rank.monomials(K, P.degree).T
 
 
-def binomial_without_d(g: int, d: int) -> int:
+def binomial_without_d(g: int) -> int:
     return comb(2 * g, g)
 
 

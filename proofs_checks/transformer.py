@@ -10,6 +10,7 @@ from proofs_checks.equation import EquationTrial, form
 from proofs_checks.falsify import Altered, with_transposed, with_wrong_index, wrong_sign_or_factor
 from proofs_checks.ground_truth import RELU, TANH, Lifted, Rows, ball_jacobian, contracted
 from proofs_checks.instances import LARGEST_SCORE, Instance, paper_scale
+from proofs_checks.products import product
 from proofs_checks.record import Claim, Form, Part, Statement
 from proofs_checks.symbols import Symbols, table, total
 from reference import transformer as formulas
@@ -17,11 +18,6 @@ from reference.softmax_attention import Array, Attn_QKV
 from reference.transformer import Entrywise
 
 # --- true sides: the model, entry by entry
-
-
-def times(A: Array, B: Array) -> Array:
-    """Σ_k A_ik B_kj."""
-    return table(lambda i, j: total(A[i, k] * B[k, j] for k in range(len(B))), len(A), B.shape[1])
 
 
 def weight(symbols: Symbols, T: Array, layer: int, i: int, j: int) -> Any:
@@ -32,7 +28,7 @@ def weight(symbols: Symbols, T: Array, layer: int, i: int, j: int) -> Any:
 
 def attended(symbols: Symbols, T: Array, layer: int) -> Array:
     """Means of the rows of T W_V, row i with its weights."""
-    n, V = symbols.n, times(T, symbols.Ws_V[layer])
+    n, V = symbols.n, product(T, symbols.Ws_V[layer])
     A = table(lambda i, j: weight(symbols, T, layer, i, j), n, n)
 
     def mean(i: int, c: int) -> Any:
@@ -43,9 +39,9 @@ def attended(symbols: Symbols, T: Array, layer: int) -> Array:
 
 def hidden_states(symbols: Symbols) -> Array:
     """T_0 = φ(X W_{g_0}), T_1 and T_2."""
-    T_0 = symbols.activated(times(symbols.X, symbols.Ws_g[0]))
-    T_1 = symbols.activated(times(attended(symbols, T_0, 0), symbols.Ws_g[1]))
-    T_2 = symbols.activated(times(attended(symbols, T_1, 1), symbols.Ws_g[2]))
+    T_0 = symbols.activated(product(symbols.X, symbols.Ws_g[0]))
+    T_1 = symbols.activated(product(attended(symbols, T_0, 0), symbols.Ws_g[1]))
+    T_2 = symbols.activated(product(attended(symbols, T_1, 1), symbols.Ws_g[2]))
     states = (T_0, T_1, T_2)
     return table(lambda i, j, c: states[i][j, c], 3, symbols.n, symbols.d)
 
@@ -77,13 +73,13 @@ def Z(symbols: Symbols) -> Array:
 
 def T_without_residuals(symbols: Symbols) -> Array:
     """g(Attn(T)) (3.3)."""
-    return symbols.activated(times(symbols.s, symbols.W_g))
+    return symbols.activated(product(symbols.s, symbols.W_g))
 
 
 def T_with_residuals(symbols: Symbols) -> Array:
     """(Id + g)((Id + Attn)(T))."""
     Z_i = Z(symbols)
-    g = symbols.activated(times(Z_i, symbols.W_g))
+    g = symbols.activated(product(Z_i, symbols.W_g))
     return table(lambda i, c: Z_i[i, c] + g[i, c], symbols.n, symbols.d)
 
 
@@ -112,13 +108,13 @@ def places_of_T(symbols: Symbols) -> Array:
 
 def shape_of_slopes(symbols: Symbols) -> Array:
     """The shape of a row of Attn_i, written as a matrix, times W_g."""
-    shape = times(symbols.Attn[:1], symbols.W_g).shape
+    shape = product(symbols.Attn[:1], symbols.W_g).shape
     return table(lambda k: arb(shape[k]), 2)
 
 
 def length_of_slopes(symbols: Symbols) -> Array:
     """How many entries that product has."""
-    return table(lambda: arb(times(symbols.Attn[:1], symbols.W_g).size))
+    return table(lambda: arb(product(symbols.Attn[:1], symbols.W_g).size))
 
 
 def through_residual(symbols: Symbols) -> Array:
@@ -155,7 +151,7 @@ def around_g(symbols: Symbols) -> Array:
 
 
 def off_kinks(symbols: Symbols, Z: Array) -> bool:
-    S, size = times(Z, symbols.W_g), times(abs(Z), abs(symbols.W_g))
+    S, size = product(Z, symbols.W_g), product(abs(Z), abs(symbols.W_g))
     return symbols.activation is not RELU or all(abs(s) > 2.0**-21 * r for s, r in zip(S.flat, size.flat, strict=True))
 
 

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from proofs_checks.certificate import CertificateTrial
 from proofs_checks.digest import closure
 from proofs_checks.equation import EquationTrial
 from proofs_checks.inequality import BoundTrial
+from proofs_checks.instances import Instance, shapes
+from proofs_checks.low_rank import cut_off
 from proofs_checks.readings import printed_group, repaired_group
 from proofs_checks.statements import RECORD
-from reference import weight_gradient
+from proofs_checks.symbols import Symbols
+from reference import low_rank, weight_gradient
 
 TRIALS = [check.trial for s in RECORD for p in s.parts for f in p.forms for check in f.checks]
 TRIALS += [member.trial for group in (printed_group(), repaired_group()) for member in group.values()]
-TRUTHS: set[Any] = {t.truth for t in TRIALS if isinstance(t, EquationTrial)}
-TRUTHS |= {t.measured for t in TRIALS if isinstance(t, BoundTrial)}
-TRUTHS |= {t.truth for t in TRIALS if isinstance(t, CertificateTrial)}
+TRUTHS: set[Any] = {t.truth for t in TRIALS if isinstance(t, EquationTrial | CertificateTrial)}
+TRUTHS |= {t.measured for t in TRIALS if isinstance(t, BoundTrial)} | {cut_off}
+# What they are handed: some modules that use the reference add symbols of their own.
+LAYER = Instance({name: np.ones(shape) for name, shape in shapes(2, 2).items()}, Fraction(1))
+TRUTHS |= {type(t.symbols(LAYER)) for t in TRIALS if isinstance(t, EquationTrial | BoundTrial)}
 
 
 def names(code: CodeType) -> set[str]:
@@ -40,6 +47,7 @@ def used(function: Callable[..., Any]) -> Iterator[Any]:
         seen.add(id(thing))
         yield thing
         if isinstance(thing, type):
+            waiting += thing.__bases__
             waiting += [getattr(v, "func", getattr(v, "fget", v)) for v in vars(thing).values()]
         if isinstance(thing, FunctionType) and thing.__module__.startswith("proofs_checks"):
             reached = (thing.__globals__[n] for n in names(thing.__code__) if n in thing.__globals__)
@@ -70,6 +78,24 @@ def borrowed(symbols: Any) -> Any:
     return [weight_gradient.gradient_W(*symbols) for _ in range(1)]
 
 
+class Borrowing(Symbols):
+    """As symbols must not be."""
+
+    @property
+    def U1(self) -> Any:
+        return low_rank.row_kronecker(self.X, self.G)
+
+
+class Inheriting(Borrowing):
+    """It borrows nothing itself."""
+
+
 def test_a_borrowed_truth_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(borrowed, "__module__", "proofs_checks.pretended")
     assert weight_gradient in list(used(borrowed))
+
+
+def test_a_borrowed_symbol_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(Borrowing.U1, property)
+    monkeypatch.setattr(Borrowing.U1.fget, "__module__", "proofs_checks.pretended")
+    assert low_rank in list(used(Inheriting))
