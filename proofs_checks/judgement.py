@@ -134,7 +134,7 @@ def _judge_parts(statement: Statement, evidence_of: Callable[[Address], Evidence
         for f, form in enumerate(part.forms):
             found = [evidence_of(Address(statement.id, p, f, c)) for c in range(len(form.checks))]
             evidence = tuple(e for e in found if e is not None)
-            verdict = form_verdict(part.kind, evidence, form.implication)
+            verdict = form_verdict(part.kind, evidence, form.implication, form.necessary)
             forms.append(FormJudgement(form, evidence, len(found) - len(evidence), verdict))
         read = [JudgedForm(j.form.role, j.form.reading, j.verdict) for j in forms]
         whole = replace(part_verdict(part.kind, read, part.clashes_with), own=statement.own)

@@ -54,13 +54,16 @@ class Form:
     """One way to read a part.
 
     `reading` names the convention (a printed form), the change (a repaired form) or the hypothesis. An asymptotic
-    part is settled only through an explicit form: `implication` writes out why the explicit form implies it.
+    part is settled only through an explicit form: `implication` writes out why the explicit form implies it, or
+    `necessary` why it implies the explicit form, for all large n. The first lets it hold, the second lets it be
+    refuted, by a family of counterexamples (`family.FamilyTrial`).
     """
 
     role: Role = "printed"
     reading: str = ""
     formula: Claim | None = None
     implication: str = ""
+    necessary: str = ""
     checks: tuple[Check, ...] = ()
 
 

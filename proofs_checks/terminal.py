@@ -227,6 +227,8 @@ def _print_form(console: Console, f: FormJudgement, role: str) -> None:
         say(console, latex(f.form.formula), 6)
     if f.form.implication:
         say(console, f"implies it: {f.form.implication}", 4)
+    if f.form.necessary:
+        say(console, f"follows from it: {f.form.necessary}", 4)
     for e in f.evidence:
         say(console, f"{e.kind} evidence: {evidence_line(e)}", 4)
         if e.reason:

@@ -102,8 +102,14 @@ class Verdict:
         return f"{words}, conditional on {', '.join(self.conditional_on)}" if self.conditional_on else words
 
 
-def form_verdict(kind: PartKind, evidence: Sequence[Evidence], implication: str = "") -> FormVerdict:
-    """Judge one form of a part by all the (fresh) evidence there is for it."""
+def form_verdict(
+    kind: PartKind, evidence: Sequence[Evidence], implication: str = "", necessary: str = ""
+) -> FormVerdict:
+    """Judge one form of a part by all the (fresh) evidence there is for it.
+
+    Of an asymptotic part it is an explicit form that is tried: the part holds with it if it implies the part, and
+    falls with it if the part implies it.
+    """
     evidence = [e for e in evidence if e.kind != "device"]
     if not evidence:
         return FormVerdict("not checked")
@@ -115,7 +121,7 @@ def form_verdict(kind: PartKind, evidence: Sequence[Evidence], implication: str 
         return FormVerdict("undecided", f"needs {' or '.join(FITTING[kind])} evidence, there is only {kinds}")
     doubt = next((d for e in fitting if (d := _doubt(e))), "")
     if refuted:
-        if kind == "asymptotic":
+        if kind == "asymptotic" and not necessary:
             return FormVerdict("undecided", "its explicit form is refuted, which only would have implied it")
         if any(e.complete and e.outcome == "supports" and not _doubt(e) for e in fitting):
             return FormVerdict("undecided", "a proof and a counterexample contradict each other")

@@ -50,6 +50,7 @@ WORD_IN_SCOPE = {"proved": "proved in scope"}  # no other word depends on the sc
 
 COUNTEREXAMPLE = Counterexample({"X": [[1]]}, "entry (1, 1)", "1", "2", "rational numbers", "the smallest", ("1 + 1",))
 IMPLICATION = "4^b ≤ n^c for b ≤ log2 n"
+NECESSARY = "n^{o(1)} < √n for all large n"
 
 
 def evidence(kind: EvidenceKind, outcome: Outcome = "supports", **fields: Any) -> Evidence:
@@ -211,19 +212,32 @@ def test_a_refuted_explicit_form_says_nothing_of_the_asymptotic_one(implication:
     assert form_verdict("asymptotic", [REFUTATION], implication).word == "undecided"
 
 
+@pytest.mark.parametrize("implication", [IMPLICATION, ""], ids=["implication", "no implication"])
+@pytest.mark.parametrize("found", COUNTING)
+def test_a_refuted_form_that_the_claim_implies_refutes_it(found: EvidenceKind, implication: str) -> None:
+    word = "refuted" if found in SETTLED_BY["asymptotic"] else "undecided"
+    assert form_verdict("asymptotic", [evidence(found, "refutes")], implication, NECESSARY).word == word
+
+
+@pytest.mark.parametrize("found", ["proof", "enclosure", "property", "count"])
+def test_a_form_that_is_only_necessary_lets_nothing_hold(found: EvidenceKind) -> None:
+    assert form_verdict("asymptotic", [evidence(found, complete=True)], "", NECESSARY).word == "undecided"
+
+
 @pytest.mark.parametrize("kind", [k for k in PART_KINDS if k != "asymptotic"])
 def test_only_asymptotic_forms_need_an_implication(kind: PartKind) -> None:
     found = [evidence(k, complete=True) for k in EVIDENCE_KINDS if k in SETTLED_BY[kind]]
-    assert form_verdict(kind, found) == form_verdict(kind, found, IMPLICATION)
+    assert form_verdict(kind, found) == form_verdict(kind, found, IMPLICATION, NECESSARY)
     assert form_verdict(kind, found).holds
 
 
 # --- the whole rule, a second time
 
 
-def refutes(kind: PartKind, e: Evidence) -> bool:
+def refutes(kind: PartKind, e: Evidence, necessary: str) -> bool:
     counts = e.kind in SETTLED_BY[kind] or (kind == "cited" and e.kind == "property")
-    return counts and e.outcome == "refutes" and e.counterexample is not None and kind != "asymptotic"
+    one_is_enough = kind != "asymptotic" or necessary != ""
+    return counts and e.outcome == "refutes" and e.counterexample is not None and one_is_enough
 
 
 def supports(e: Evidence) -> bool:
@@ -236,12 +250,12 @@ def supports(e: Evidence) -> bool:
     )
 
 
-def word_by_the_rule(kind: PartKind, found: Sequence[Evidence], implication: str) -> str:
+def word_by_the_rule(kind: PartKind, found: Sequence[Evidence], implication: str, necessary: str = "") -> str:
     found = [e for e in found if e.kind != "device"]
     if not found:
         return "not checked"
     fitting = [e for e in found if e.kind in SETTLED_BY[kind]]
-    if any(refutes(kind, e) for e in found):
+    if any(refutes(kind, e, necessary) for e in found):
         proved = any(e.complete and e.kind in ("proof", "enclosure") and supports(e) for e in fitting)
         return "undecided" if proved else "refuted"
     if not fitting or not all(map(supports, fitting)) or (kind == "asymptotic" and not implication):
@@ -261,15 +275,16 @@ POOL = [
 ]
 
 
+@pytest.mark.parametrize("necessary", [NECESSARY, ""], ids=["necessary", "not necessary"])
 @pytest.mark.parametrize("implication", [IMPLICATION, ""], ids=["implication", "no implication"])
 @pytest.mark.parametrize("kind", PART_KINDS)
-def test_all_pairs_of_evidence_follow_the_rule(kind: PartKind, implication: str) -> None:
+def test_all_pairs_of_evidence_follow_the_rule(kind: PartKind, implication: str, necessary: str) -> None:
     sets = [[], *([e] for e in POOL), *map(list, combinations_with_replacement(POOL, 2))]
     wrong = [
         (*((e.kind, e.outcome, e.complete) for e in found), "is", word, "should be", expected)
         for found in sets
-        if (word := form_verdict(kind, found, implication).word)
-        != (expected := word_by_the_rule(kind, found, implication))
+        if (word := form_verdict(kind, found, implication, necessary).word)
+        != (expected := word_by_the_rule(kind, found, implication, necessary))
     ]
     assert not wrong, f"{len(wrong)} of {len(sets)} differ, such as {wrong[:3]}"
 
