@@ -13,6 +13,7 @@ import numpy as np
 from flint import arb, arb_mat, ctx
 from hypothesis.strategies import SearchStrategy
 
+from proofs_checks import gaps
 from proofs_checks.equation import (
     PAPER_READING,
     UNIT_READING,
@@ -781,17 +782,66 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(kind="asymptotic", name="rank", claim="k1 = n^{o(1)}"),
-            Part(kind="asymptotic", name="time", claim="U1 and V1 can be constructed explicitly in n^{1+o(1)} time"),
+            Part(
+                kind="asymptotic",
+                name="rank",
+                claim="k1 = n^{o(1)}",
+                fault="gap",
+                consequence="R has no bound, and the rank is n: for an error of n^(−3/2) where R = 1, with the scores"
+                " that are printed, and for an error of 1/(3n) with scores X W Xᵀ/d, d = 3 and integer entries of"
+                " O(log n) bits. 4.1, 4.2 and 1.4, which do not even name R, rest on it.",
+                forms=(
+                    gaps.falls(
+                        gaps.SIGNS,
+                        formulas.few_columns,
+                        gaps.FALSE_COLUMNS,
+                        reading=f"{UNIT_READING}; entries of X and X W at most R = 1, d = log2 n",
+                        necessary=gaps.FEW,
+                    ),
+                    gaps.falls(
+                        gaps.PARABOLA,
+                        formulas.few_columns,
+                        gaps.FALSE_COLUMNS,
+                        reading=f"{PAPER_READING}; R without a bound, as it is printed, d = 3",
+                        necessary=gaps.FEW,
+                    ),
+                    gaps.few("k1 is this rank"),
+                ),
+            ),
+            Part(
+                kind="asymptotic",
+                name="time",
+                claim="U1 and V1 can be constructed explicitly in n^{1+o(1)} time",
+                fault="gap",
+                consequence="That of the rank: where k1 = n the factors alone have n² entries.",
+                forms=(
+                    gaps.falls(
+                        gaps.SIGNS_WRITTEN,
+                        formulas.few_entries,
+                        gaps.FALSE_ENTRIES,
+                        reading=f"{UNIT_READING}; entries of X and X W at most R = 1, d = log2 n",
+                        necessary=gaps.WRITTEN,
+                    ),
+                    gaps.falls(
+                        gaps.PARABOLA_WRITTEN,
+                        formulas.few_entries,
+                        gaps.FALSE_ENTRIES,
+                        reading=f"{PAPER_READING}; R without a bound, as it is printed, d = 3",
+                        necessary=gaps.WRITTEN,
+                    ),
+                    gaps.few(
+                        "One multiplication makes an entry of a factor from another (f_factors), X W takes O(n d²)"
+                    ),
+                ),
+            ),
         ),
         assumes=("A = o(√log n)", "‖XW‖∞ ≤ R", "‖X‖∞ ≤ R"),
         uses=("C.7", "C.8"),
         note="The quantity A does not occur again; R carries no bound, d no hypothesis, ε no quantifier. Taken over"
         " from Section 3 of Alman and Song (2023) and Lemma D.1 of Alman and Song (2024); no proof here. The error"
-        " alone says little: U1 = f, V1 = I has none. By own/necessary rank it is false together with the rank for the"
-        " scores X W Xᵀ that are printed: with d = log2 n an error below n^(−3/2) takes rank n although R = 1, so no"
-        " bound on R that admits 1 mends it. With scores X W Xᵀ/d it takes rank n where R = √log2 n: there some"
-        " R = o(√log n), as A has it, is what is missing.",
+        " alone says little: U1 = f, V1 = I has none. By own/necessary rank no bound on R that admits 1 mends the rank"
+        " for the scores X W Xᵀ that are printed; with scores X W Xᵀ/d and d = log2 n it is n where R = √log2 n, so"
+        " that R = o(√log n), as A has it, is what is missing. With it |X W Xᵀ/d| ≤ R² = o(log n).",
         related=("I.1", "own/necessary rank"),
     ),
     Statement(

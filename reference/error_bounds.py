@@ -18,7 +18,7 @@ u is half the dtype's machine epsilon. An exponential counts as eight roundings 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -1015,3 +1015,151 @@ def _farthest(q: Array, K_tilde: Array, causal: bool) -> Array:
     """Largest |q_ij − K̃_i| of each row, over the keys that the mask allows. (n,)."""
     rows = (np.abs(q[i, : i + 1 if causal else None] - K) for i, K in enumerate(K_tilde))
     return np.stack([row.max() for row in rows])
+
+
+# ------------------------------------------------- whole models, derived in docs/theorems.md (own/theorem)
+#
+# m layers, T_i = r Z_i + φ(Z_i W_g), Z_i = r T_{i−1} + Attn_i(T_{i−1}), r = 1 with residual connections and 0 without.
+# The approximate pass is approximate forwards too: f̃ is made from its own scores, with κ = e^η, at every layer. No
+# entry of a weight matrix is above ω, nor of a hidden state of either pass above ρ; |φ'| ≤ L, and φ' is Lipschitz with
+# the constant L'. |·|₁ is the sum of |entries|: attention moves weight, and adds none, so no power of n is in it.
+
+
+def attention_magnification(d: int, rho: Any, omega: Any, scale: Any) -> Any:
+    r"""What attention can make of a cotangent (own/theorem).
+
+    .. math:: |\tau (p X W^\top + p^\top X W) + f^\top G W_V^\top|_1 \le \Lambda\, |G|_1, \qquad
+              \Lambda = 4 |\tau| d^3 \rho^2 \omega^2 + d \omega
+
+    >>> attention_magnification(1, 1, 1, 1)
+    5
+    """
+    return 4 * abs(scale) * d**3 * rho**2 * omega**2 + d * omega
+
+
+class LayerErrors(NamedTuple):
+    """Bounds on what one layer of the approximate pass has, against the exact one."""
+
+    T: Any  # largest error of T_{i−1}
+    weights: Any  # δ' = κ e^{2σ} − 1 of f̃ against f
+    G: Any  # |G_i|₁, the exact cotangent of Z_i
+    dG: Any  # |G̃_i − G_i|₁
+    dT: Any  # |g̃_{T_{i−1}} − g_{T_{i−1}}|₁
+
+
+def model_errors(
+    m: int,
+    d: int,
+    rho: Any,
+    omega: Any,
+    scale: Any,
+    eta: Any,
+    slope: Any,
+    curvature: Any,
+    residual: int,
+    g_size: Any,
+    g_error: Any,
+) -> list[LayerErrors]:
+    r"""The errors of all layers, from the first to the last (own/theorem). g_size = |dL/dT_m|₁, g_error its error.
+
+    Forwards, from t_0 = 0, with σ_i = 2|τ|d²ωρ t_{i−1} by which scores may move and δ_i = e^{η + 2σ_i} − 1:
+
+    .. math:: z_i = r\, t_{i-1} + d \omega \bigl(t_{i-1} + \rho(\tfrac12 \eta + \sigma_i)\bigr), \qquad
+              t_i = r\, z_i + L\, d \omega z_i
+
+    Backwards, with Λ of `attention_magnification`, from c_m = g_error and γ_m = g_size:
+
+    .. math:: G_i = (r + d \omega L) \gamma_i, \quad
+              \Delta_i = (r + d \omega L) c_i + d \omega L' \cdot d \omega z_i\, \gamma_i, \qquad
+              \gamma_{i-1} = (r + \Lambda) G_i, \quad
+              c_{i-1} = (r + \Lambda) \Delta_i + \Lambda (\delta_i + 2 t_{i-1}/\rho) G_i
+
+    Cost: O(m).
+    """
+    through_g, attention = residual + d * omega * slope, attention_magnification(d, rho, omega, scale)
+    t, forwards = 0 * rho, []
+    for _ in range(m):
+        sigma = 2 * abs(scale) * d**2 * omega * rho * t
+        z = residual * t + d * omega * (t + rho * (eta / 2 + sigma))
+        forwards.append((t, np.exp(eta + 2 * sigma) - 1, z))
+        t = through_g * z
+    layers = []
+    for t, delta, z in reversed(forwards):
+        G = through_g * g_size
+        dG = through_g * g_error + d * omega * curvature * d * omega * z * g_size
+        moved = delta + (2 * t / rho if rho > 0 else 0)
+        g_size = (residual + attention) * G
+        g_error = (residual + attention) * dG + attention * moved * G
+        layers.append(LayerErrors(t, delta, G, dG, g_error))
+    return layers[::-1]
+
+
+def model_X_error(
+    m: int,
+    d: int,
+    rho: Any,
+    omega: Any,
+    scale: Any,
+    eta: Any,
+    slope: Any,
+    curvature: Any,
+    residual: int,
+    g_size: Any,
+    g_error: Any,
+) -> Any:
+    r"""The gradient on the input T_0 (own/theorem), the sum of all entries' errors; L, L', r, γ_m, c_m as above.
+
+    .. math:: |\tilde g_0 - dL/dT_0|_1 \le \Gamma^m \Bigl( c_m + \gamma_m \sum_{i=1}^{m} \Bigl(
+              \frac{L'}{L + r/(d \omega)}\, d \omega z_i + \delta_i + \frac{2 t_{i-1}}{\rho} \Bigr) \Bigr),
+              \qquad \Gamma = (r + \Lambda)(r + d \omega L)
+    """
+    return model_errors(m, d, rho, omega, scale, eta, slope, curvature, residual, g_size, g_error)[0].dT
+
+
+def model_W_error(
+    m: int,
+    d: int,
+    rho: Any,
+    omega: Any,
+    scale: Any,
+    eta: Any,
+    slope: Any,
+    curvature: Any,
+    residual: int,
+    g_size: Any,
+    g_error: Any,
+) -> Any:
+    r"""The gradients on the products W_Q W_Kᵀ of all layers (own/theorem), each entry.
+
+    .. math:: \|\tilde g_{W_i} - dL/dW_i\|_\infty
+              \le 2 |\tau| d \rho^3 \omega \bigl(\Delta_i + (\delta_i + 3 t_{i-1}/\rho) G_i\bigr)
+
+    Shapes: -> (m,).
+    """
+    errors = model_errors(m, d, rho, omega, scale, eta, slope, curvature, residual, g_size, g_error)
+    factor = 2 * abs(scale) * d * omega
+    return np.array([factor * (rho**3 * (e.dG + e.weights * e.G) + 3 * rho**2 * e.T * e.G) for e in errors])
+
+
+def model_W_V_error(
+    m: int,
+    d: int,
+    rho: Any,
+    omega: Any,
+    scale: Any,
+    eta: Any,
+    slope: Any,
+    curvature: Any,
+    residual: int,
+    g_size: Any,
+    g_error: Any,
+) -> Any:
+    r"""The gradients on W_V of all layers (own/theorem), each entry.
+
+    .. math:: \|\tilde g_{V_i} - dL/dW_{V_i}\|_\infty
+              \le \rho \bigl(\Delta_i + (\delta_i/2 + t_{i-1}/\rho) G_i\bigr)
+
+    Shapes: -> (m,).
+    """
+    errors = model_errors(m, d, rho, omega, scale, eta, slope, curvature, residual, g_size, g_error)
+    return np.array([rho * (e.dG + e.weights / 2 * e.G) + e.T * e.G for e in errors])

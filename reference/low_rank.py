@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cache
-from math import comb
+from math import comb, isqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -324,6 +324,28 @@ def necessary_rank(f: Array, error: float) -> int:
     sigma = np.linalg.svd(np.asarray(f, np.float64), compute_uv=False)  # (n,), largest first
     spare = 4 * n**2 * np.finfo(np.float64).eps * sigma[0]
     return int((sigma > n * error + spare).sum())
+
+
+def few_columns(n: int) -> int:
+    r"""What k1 = n^{o(1)} implies for all large n (C.13).
+
+    .. math:: k_1 = n^{o(1)} \implies k_1 \le \sqrt n
+
+    >>> few_columns(10)
+    3
+    """
+    return isqrt(n)
+
+
+def few_entries(n: int) -> int:
+    r"""What a time of n^{1+o(1)} implies for all large n: no more entries than this are written (C.13, 4.1, 4.2, H).
+
+    .. math:: n \cdot k_1 \le n^{1+o(1)} \implies n \cdot k_1 \le n^{3/2}
+
+    >>> few_entries(4)
+    8
+    """
+    return isqrt(n**3)
 
 
 def full_rank_error(d: int, c: Any) -> Any:

@@ -425,6 +425,22 @@ def sufficient_degree(bound: Any, digits: Any) -> arb:
     return 5 * (B.max(L / (L / B).log()) if L > B else B)
 
 
+def log_rank_bound(d: int, bound: Any, digits: Any) -> arb:
+    r"""At least the logarithm of the rank binom(d+g, g) at the least degree g that Chebyshev's stated bound allows.
+
+    .. math:: \log \binom{d+g}{g} \le G \Bigl(1 + \log\Bigl(1 + \frac dG\Bigr)\Bigr), \qquad
+              G = 5 \max\Big\{B,\, \frac{\log(1/\epsilon)}{\log(\log(1/\epsilon)/B)}\Big\}
+
+    g ≤ G by `sufficient_degree`, binom(d+g, g) ≤ (e (d+g)/g)^g, and the right side grows with G. For d ≤ c log n,
+    log(1/ε) ≤ k log n and B = o(log n) it is o(log n), so that the rank is n^{o(1)}.
+
+    >>> log_rank_bound(2, 4, 2).str(4, radius=False)  # of a rank of binom(11, 2) = 55
+    '21.91'
+    """
+    G = sufficient_degree(bound, digits)
+    return G * (1 + (1 + d / G).log())
+
+
 @lru_cache(maxsize=64)
 def _tails(bound: float) -> tuple[arb, ...]:
     """2 e^B Σ_{k > g} I_k(B) for g = 0, 1, …

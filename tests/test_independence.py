@@ -13,6 +13,7 @@ import pytest
 from proofs_checks.certificate import CertificateTrial
 from proofs_checks.digest import closure
 from proofs_checks.equation import EquationTrial
+from proofs_checks.family import FamilyTrial
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Instance, shapes
 from proofs_checks.low_rank import cut_off
@@ -28,6 +29,7 @@ TRUTHS |= {t.measured for t in TRIALS if isinstance(t, BoundTrial)} | {cut_off}
 # What they are handed: some modules that use the reference add symbols of their own.
 LAYER = Instance({name: np.ones(shape) for name, shape in shapes(2, 2).items()}, Fraction(1))
 TRUTHS |= {type(t.symbols(LAYER)) for t in TRIALS if isinstance(t, EquationTrial | BoundTrial)}
+TRUTHS |= {side for t in TRIALS if isinstance(t, FamilyTrial) for side in (t.measured, t.witness, t.control)}
 
 
 def names(code: CodeType) -> set[str]:
