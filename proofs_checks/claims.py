@@ -1,6 +1,21 @@
 """What the paper's authors told their reviewers in public, and what the reviewers asked of them."""
 
+from proofs_checks import chains
+from proofs_checks.equation import form
+from proofs_checks.falsify import wrong_sign_or_factor
+from proofs_checks.instances import odd_scale, paper_scale
 from proofs_checks.record import Part, Statement
+from proofs_checks.transformer import with_exchanged
+from reference import input_gradient, transformer
+
+LOSS = chains.TargetTrial(
+    chains.gradient_of_loss,
+    "dL/dX of the loss ½ Σ tanh(Attn(X) W_g)²",
+    names=("X", "W", "W_V", "W_g"),
+    scales=(paper_scale, odd_scale),
+    masks=(False, True),
+    max_n=4,
+)
 
 STATEMENTS: tuple[Statement, ...] = (
     Statement(
@@ -60,11 +75,34 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="identity",
                 name="linear loss",
                 claim="at a fixed input the gradient of any differentiable loss is that of a linear one ⟨G, Attn(X)⟩",
+                forms=(
+                    form(
+                        input_gradient.dL_dT,
+                        LOSS,
+                        {
+                            **wrong_sign_or_factor(input_gradient.dL_dT),
+                            **with_exchanged(input_gradient.dL_dT, "dAttn_dT"),
+                        },
+                        reading="G = dL/dAttn at that input",
+                    ),
+                ),
             ),
             Part(
                 kind="identity",
                 name="ℓ2 loss",
                 claim="at a fixed input it is also the gradient of ½‖Attn(X) − E‖² for a suitable fixed E",
+                forms=(
+                    form(
+                        transformer.gradient_of_l2,
+                        LOSS,
+                        {
+                            **wrong_sign_or_factor(transformer.gradient_of_l2),
+                            "E alone": chains.target_alone,
+                            "Attn + E": chains.target_added,
+                        },
+                        reading="E = Attn(X) − dL/dAttn at that input",
+                    ),
+                ),
             ),
         ),
         related=("3.1", "C.4"),

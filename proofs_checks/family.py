@@ -86,5 +86,5 @@ class FamilyTrial(Trial):
 
 
 def _short(number: arb) -> str:
-    whole = number.unique_fmpz()
+    whole = number.unique_fmpz() if abs(number) < 10**SHOWN else None
     return number.str(SHOWN, radius=False) if whole is None or number != whole else str(whole)

@@ -15,6 +15,7 @@ from flint import arb
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from proofs_checks import gaps, theorems
 from proofs_checks import input_gradient as terms
 from proofs_checks.equation import (
     DIGITS,
@@ -32,7 +33,7 @@ from proofs_checks.inequality import BoundTrial, exceeds
 from proofs_checks.instances import Instance, Scale, layers, odd_scale, paper_scale, shapes, unit_scale
 from proofs_checks.products import pairs, product
 from proofs_checks.record import Claim, Form, Part, Statement
-from proofs_checks.softmax_attention import POLY_D, largest
+from proofs_checks.softmax_attention import POLY_D, WITH_BITS, largest
 from proofs_checks.symbols import Symbols, table, total
 from proofs_checks.transformer import G_form
 from proofs_checks.trial import Counterexample, Extreme
@@ -836,7 +837,6 @@ ANY_SCALE = (unit_scale, paper_scale, odd_scale)
 OPERANDS = ("X", "W_V", "G", "x", "y")
 EXACT_K = "K of the exact s"
 FACTORED_K = "K of f̃ h, all of s that almost linear time allows"
-WITH_BITS = "entries of O(log n) bits, as 4.1 assumes, though not here"
 
 
 def bound(
@@ -857,7 +857,8 @@ def implied(power: str, explicit: Form) -> Form:
     """An explicit bound that implies an error of ε over any polynomial."""
     return replace(
         explicit,
-        implication="entries of O(log n) bits are at most 2^b with b ≤ c log2 n; d ≤ n^k for large n; call ‖f̃ − f‖∞ e:"
+        implication="entries of O(log n) bits are at most 2^b with b ≤ c log2 n; d ≤ n^k for large n; call ‖f̃ − f‖∞"
+        " e:"
         " by C.13 it is at most ε/n^l, for any l, and below 1. The right side, with e for ε, is at most"
         f" {power} · e, and l is chosen to make this less than ε over any given polynomial",
     )
@@ -1032,8 +1033,42 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="asymptotic",
                 name="time",
                 claim="dL/dX, dL/d(W_Q W_Kᵀ) and dL/dW_V are approximated in n^{1+o(1)} time",
+                fault="gap",
+                consequence="No bound on the entries is stated, and without one the factors of f that Algorithm 1"
+                " takes"
+                " have n columns (C.13). Alman and Song (2023, 2024) exclude, under a hypothesis on satisfiability,"
+                " any"
+                " much faster algorithm there. With |scores| = o(log n) it is true.",
+                forms=(
+                    theorems.written(
+                        gaps.PARABOLA_WRITTEN,
+                        f"by Algorithm 1, entries of O(log n) bits and no bound on them, {PAPER_READING}, d = 3",
+                    ),
+                    gaps.few(
+                        "The three gradients of a layer take a multiple of n d (d + k1) operations (E.11, F.5, G.4,"
+                        " H.2)",
+                    ),
+                ),
             ),
-            Part(kind="asymptotic", name="error", claim="each with 1/poly(n) error"),
+            Part(
+                kind="asymptotic",
+                name="error",
+                claim="each with 1/poly(n) error",
+                fault="gap",
+                consequence="Besides g_t and g_v, which are wrong as printed: the forward pass that the time allows"
+                " is not"
+                " exact, and if φ′ jumps, as ReLU's does, the gradient is off by a constant however small the error"
+                " of f"
+                " is.",
+                forms=(
+                    theorems.vanishes(theorems.AS_PRINTED, "g_v as printed, exact factors"),
+                    theorems.vanishes(theorems.KINK, theorems.ANY_RELU),
+                    replace(
+                        theorems.theorem(theorems.ONE_LAYER, theorems.ONE),
+                        implication=f"{theorems.TO_POLY}. The same for dL/dW and dL/dW_V (own/theorem: one layer)",
+                    ),
+                ),
+            ),
         ),
         assumes=(
             "d = O(log n)",
@@ -2065,7 +2100,8 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="inequality",
                 name="diagonal",
-                claim="‖f̃ diag(K) − f diag(K)‖∞ and ‖diag(K) f̃ − diag(K) f‖∞ are at most ‖f̃ − f‖∞‖K‖∞: the factor n of"
+                claim="‖f̃ diag(K) − f diag(K)‖∞ and ‖diag(K) f̃ − diag(K) f‖∞ are at most ‖f̃ − f‖∞‖K‖∞: the factor"
+                " n of"
                 " E.2 and E.7 is not needed",
                 forms=(
                     bound(

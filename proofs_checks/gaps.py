@@ -35,7 +35,9 @@ def falls(trial: FamilyTrial, claim: Claim, false: Mapping[str, Claim], *, readi
 class Rows(Symbols):
     """The rows of a layer, and how far in each entry an approximation of f may be from it."""
 
-    error: arb
+    @property
+    def error(self) -> arb:
+        raise NotImplementedError
 
     @cached_property
     def columns(self) -> int:
@@ -213,7 +215,7 @@ FALSE_RANK: dict[str, Claim] = {
     "a fifth": log_rank_fifth,
     "(1 + d/G)^G, a quarter of G": log_rank_by_d,
 }
-BOUNDED = "|scores| ≤ B = o(log n), as R = o(√log n) with scores X W Xᵀ/d gives; d = O(log n); ε ≥ 1/poly(n)"
+BOUNDED = "|scores| ≤ B = o(log n), d = O(log n), ε ≥ 1/poly(n)"
 SMALL_RANK = (
     "P(S) has rank binom(d+g, g) for P of degree g, and at the least degree with relative error ε on [−B, B] its"
     " logarithm is at most G(1 + log(1 + d/G)), G = 5 max{B, L/log(L/B)}, L = log(1/ε) (docs/theorems.md). With"

@@ -465,6 +465,7 @@ ATTN_QKV = EquationTrial(Attn_QKV, "Attn(X)", names=QKV)
 ATTN = EquationTrial(Attn, "Attn(X)", names=("X", "W", "W_V"))
 P = replace(anywhere(p, "p(X)", "X", "W", "W_V", "G"), max_n=4)
 POLY_D = "with d ≤ poly(n), as 4.1 and 4.2 assume (d = O(log n)), though not here"
+WITH_BITS = "entries of O(log n) bits, as 4.1 assumes, though not here"
 ENTRYWISE = "its meaning entry by entry"
 
 STATEMENTS: tuple[Statement, ...] = (

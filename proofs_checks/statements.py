@@ -12,6 +12,7 @@ from proofs_checks import (
     polynomial,
     readings,
     softmax_attention,
+    theorems,
     transformer,
     weight_gradient,
 )
@@ -44,6 +45,7 @@ RECORD: tuple[Statement, ...] = tuple(
             *readings.STATEMENTS,
             *certificate.STATEMENTS,
             *error_bounds.STATEMENTS,
+            *theorems.STATEMENTS,
         ),
         key=_place,
     )

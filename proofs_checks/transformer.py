@@ -1,18 +1,24 @@
 """What the paper says of the whole model: layers, their non-attention parts, residual connections and extensions."""
 
+from dataclasses import dataclass, replace
+from math import comb
 from typing import Any
 
 import numpy as np
 from flint import arb
 
-from proofs_checks import ground_truth
-from proofs_checks.equation import EquationTrial, form
+from proofs_checks import chains, gaps, ground_truth, theorems
+from proofs_checks.equation import PAPER_READING, EquationTrial, form
 from proofs_checks.falsify import Altered, with_transposed, with_wrong_index, wrong_sign_or_factor
 from proofs_checks.ground_truth import RELU, TANH, Lifted, Rows, ball_jacobian, contracted
+from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import LARGEST_SCORE, Instance, paper_scale
 from proofs_checks.products import product
 from proofs_checks.record import Claim, Form, Part, Statement
+from proofs_checks.softmax_attention import POLY_D, WITH_BITS
 from proofs_checks.symbols import Symbols, table, total
+from reference import error_bounds as bounds
+from reference import input_gradient, low_rank
 from reference import transformer as formulas
 from reference.softmax_attention import Array, Attn_QKV
 from reference.transformer import Entrywise
@@ -53,8 +59,17 @@ def output(symbols: Symbols) -> Array:
 
 def moderate(instance: Instance) -> bool:
     """Whether exp of the scores is far from overflow in both layers, with all signs positive."""
+    return _moderate(instance, 1.0 if Symbols(instance).activation is TANH else np.inf)
+
+
+def moderate_for_any_phi(instance: Instance) -> bool:
+    """The same where |φ(x)| is known to be at most |x|."""
+    return _moderate(instance, np.inf)
+
+
+def _moderate(instance: Instance, largest: float) -> bool:
+    """`largest` is that of |φ(x)|, which else is |x| at most."""
     W_Q, W_K, W_V, W_g = (np.abs(instance.operands[name]).astype(float) for name in WEIGHTS[1:])
-    largest = 1.0 if Symbols(instance).activation is TANH else np.inf  # of |φ(x)|, which else is |x| at most
     T, scores = np.minimum(np.abs(instance.operands["X"]) @ W_g.T, largest), []
     for Q, K, V, g in ((W_Q, W_K, W_V, W_g), (W_K, W_Q, W_g, W_V)):
         scores.append((T @ Q @ K.T @ T.T).max() / instance.d)
@@ -144,6 +159,11 @@ def around_g(symbols: Symbols) -> Array:
         return ground_truth.added(Z, g_Z)
 
     return contracted(symbols.g_T, ball_jacobian(T_next, symbols.with_W_g, "X"))
+
+
+def masked_dL_dX(symbols: Symbols) -> Array:
+    """The gradient of ⟨G, s⟩ with the mask."""
+    return symbols.dL_dX
 
 
 # --- hypotheses: φ has a derivative at each entry. Rounding must not take a formula across ReLU's kink: a
@@ -369,6 +389,105 @@ def G_form(formula: Claim) -> Form:
     )
 
 
+class OfHeads(Symbols):
+    """n heads of width d, and a degree that x_1 draws."""
+
+    @property
+    def degree(self) -> int:
+        return 2 + int(1024 * abs(self.instance.operands["x"][0])) % 6
+
+    def exact(self, name: str) -> Any:
+        return self.n * self.d if name == "d" else super().exact(name)
+
+
+@dataclass(frozen=True)
+class HeadsOfRank(BoundTrial):
+    """The ranks of h heads and of one, d = h d_h, degree 2 or more."""
+
+    @property
+    def scope(self) -> str:
+        return "h = n ≤ 6, d_h = d ≤ 6, degrees 2 to 7: integers"
+
+    def symbols(self, instance: Instance) -> OfHeads:
+        return OfHeads(instance)
+
+
+def columns_of_heads(symbols: OfHeads) -> int:
+    """h binom(d_h+g, g), as sums over the degrees up to g."""
+    h, width, g = symbols.n, symbols.d, symbols.degree
+    return h * sum(comb(width + j - 1, j) for j in range(g + 1))
+
+
+def rank_without_one(d: int, degree: int) -> int:
+    """False: of one variable less."""
+    return low_rank.rank(d - 1, degree)
+
+
+def rank_of_degree_before(d: int, degree: int) -> int:
+    return low_rank.rank(d, degree - 1)
+
+
+QK = ("X", "W_Q", "W_K", "W_V", "G")
+NO_BOUND = f"by Algorithm 1, entries of O(log n) bits and no bound on them, {PAPER_READING}, d = 3"
+SECOND_LAYER = "by Algorithm 1, no entry of X or X W above 1, W_V = 8n I at the first of m = 2 layers, d = 2"
+SAME_ERROR = "m = log2 n, the same error of f, below n^(−4), at every layer"
+PER_LAYER = (
+    "Each of the m layers costs a multiple of n d (d + k1), forwards and backwards (E.11, F.5, G.4, H.2), for factors"
+    " of k1"
+    " columns"
+)
+KINKS = (
+    "φ may be any activation, and φ′ jump: with ReLU the gradient is off by a constant however small the error of f"
+    " is,"
+    " since the forward pass that the time allows is not exact."
+)
+CARRIED = ("X", "W", "W_V", "W_g", "x", "y", "z")
+CHAIN = chains.CarriedTrial("‖E · dT_0/dX‖∞", chains.behind_T_0, ("X", "W_g", "x", "y", "z"))
+CHAIN_BITS = replace(CHAIN, hypothesis="2^b the least power of two ≥ 1 that no entry of W_g exceeds")
+RESIDUAL_ERROR = chains.CarriedTrial("‖E + E · dH/dX‖∞", chains.behind_residual, CARRIED)
+HEADS = chains.HeadsTrial(
+    chains.of_heads, "dL/dX_m", names=("X", "W_Q", "W_K", "W_V", "W_g", "G"), scales=SCALES, max_n=3
+)
+HEADS_ERROR = chains.CarriedTrial("‖E · dY/ds · ds/dX‖∞", chains.behind_heads, ("X", *QK[1:4], "W_g", "x", "y", "z"))
+STEP = chains.CarriedTrial("‖g̃_{t0} − dL/dT_0‖∞", chains.behind_attention, (*CARRIED, "G"))
+PRODUCT = chains.CarriedTrial("n^k (n d n^a + 1)/n^{a+2+k}", chains.product_of_polynomials, ("x",))
+LOOP = chains.LoopTrial(
+    chains.dL_dT_0,
+    "dL/dT_0, m = 2",
+    names=(*WEIGHTS, "G"),
+    scales=SCALES,
+    assumed=moderate_for_any_phi,
+    max_n=3,
+    max_d=2,
+)
+FALSE_LOOP: dict[str, Claim] = wrong_sign_or_factor(formulas.MultiGrad_printed)
+MASKED = EquationTrial(masked_dL_dX, "dL/dX, masked", scales=SCALES, masks=(True,), max_n=4)
+FALSE_CHAIN: dict[str, Claim] = {
+    "without n d": chains.without_n_d,
+    "without d": chains.without_d,
+    "without dT_0/dX": chains.without_dT_dX,
+}
+FALSE_BITS: dict[str, Claim] = {
+    "1/2 for L": chains.bits_without_slope,
+    "without n d": chains.bits_without_d,
+    "without W_g": chains.bits_without_weights,
+}
+FALSE_RESIDUAL: dict[str, Claim] = {
+    "without + 1": chains.residual_forgotten,
+    "2 for the factor": chains.residual_alone,
+}
+FALSE_HEADS: dict[str, Claim] = {
+    "without n² d d_h": chains.heads_without_n,
+    "without ds_l/dX": chains.heads_without_derivative,
+    "without dY/ds": chains.heads_without_output,
+}
+TENTH_OF_STEP = Altered(bounds.fresh_and_magnified, theorems.tenth)
+CHAIN_TO_POLY = (
+    "an error ε of 1/poly(n), d ≤ n^l, entries of W_g of at most 2^b ≤ n^c and |φ′| ≤ n^c where it is taken, as"
+    " entries of"
+    " dg/dX with O(log n) bits have it, give at most n^{1+l+2c} ε: an error of n^{−(1+l+2c+k)} becomes at most n^{−k}"
+)
+
 STATEMENTS: tuple[Statement, ...] = (
     Statement(
         id="1.3",
@@ -530,11 +649,32 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="asymptotic",
                 name="time",
                 claim="for every i ∈ [m] Algorithm 1 computes all gradient components of layer i in n^{1+o(1)} time",
+                fault="gap",
+                consequence="No bound on the entries is assumed, and one on those of X would not do: those of T_1 may"
+                " be"
+                " poly(n). Algorithm 1 then has factors of n columns. Faster algorithms of any kind are excluded by"
+                " Alman"
+                " and Song (2023, 2024) under a hypothesis on satisfiability.",
+                forms=(
+                    theorems.written(gaps.PARABOLA_WRITTEN, f"{NO_BOUND}, m = 1"),
+                    theorems.written(theorems.SECOND_WRITTEN, SECOND_LAYER),
+                    gaps.few(PER_LAYER, reading=f"{theorems.BOUNDED_LAYERS}; d = O(log n); m fixed"),
+                ),
             ),
             Part(
                 kind="asymptotic",
                 name="error",
                 claim="the approximation error of the entire m-layer model is at most 1/poly(n)",
+                fault="gap",
+                consequence=f"{KINKS} With m = log2 n layers, as m = n^{{o(1)}} allows, an error of 1/poly(n) at one"
+                " of them"
+                " becomes n^{Ω(log n)}, and one that is chosen for m takes a rank that is no n^{o(1)} (H.4/step 4).",
+                forms=(
+                    theorems.vanishes(theorems.AS_PRINTED, "g_v as printed, exact factors, m = 1"),
+                    theorems.vanishes(theorems.KINK, f"{theorems.ANY_RELU}, m = 1"),
+                    theorems.vanishes(theorems.GROWTH, SAME_ERROR),
+                    theorems.theorem(theorems.MANY_LAYERS, theorems.FIXED),
+                ),
             ),
         ),
         assumes=("d = O(log n)", "each number in the matrices has O(log n) bits", "m = n^{o(1)}"),
@@ -580,11 +720,54 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="construction",
                 name="loop",
                 claim="for i = m down to 1: g_t, g_w, g_v = SingleGrad(g_t), from g_t = dL/dT_m to dL/dT_0",
+                fault="error",
+                consequence="Even with exact factors of f what the loop ends with is not dL/dT_0, from n = 2 on: g_t"
+                " of"
+                " each layer is off as in E.11. With the repaired g_t it is.",
+                forms=(
+                    form(formulas.MultiGrad_printed, LOOP, FALSE_LOOP, reading=f"{PAPER_READING}; exact factors"),
+                    form(
+                        formulas.MultiGrad,
+                        LOOP,
+                        {
+                            **wrong_sign_or_factor(formulas.MultiGrad),
+                            "as printed": formulas.MultiGrad_printed,
+                            "the layers forwards": chains.loop_forwards,
+                        },
+                        role="repaired",
+                        reading="g_t as repaired in E.11, exact factors",
+                    ),
+                ),
             ),
             Part(
                 kind="construction",
                 name="optimiser",
                 claim="g_w is handed to the optimiser of W_{Q_i} and W_{K_i}, g_v to the one of W_{V_i}",
+                fault="misprint",
+                consequence="An optimiser of W_Q that takes g_w for its gradient goes another way: g_w is the"
+                " gradient of"
+                " the product W_Q W_Kᵀ. C.3 has the chain rule to W_Q.",
+                forms=(
+                    form(
+                        formulas.g_w_for_W_Q,
+                        EquationTrial(chains.dL_dW_Q, "dL/dW_Q", names=QK, scales=SCALES, max_n=4),
+                        {
+                            **wrong_sign_or_factor(formulas.g_w_for_W_Q),
+                            **with_transposed(formulas.g_w_for_W_Q, "dL_dW_QK"),
+                        },
+                        reading="g_w taken for the gradient of W_Q",
+                    ),
+                    form(
+                        formulas.g_w_to_W_Q_and_W_K,
+                        EquationTrial(chains.dL_dW_Q_and_W_K, "(dL/dW_Q, dL/dW_K)", names=QK, scales=SCALES, max_n=4),
+                        {
+                            **wrong_sign_or_factor(formulas.g_w_to_W_Q_and_W_K),
+                            "W_Q and W_K exchanged": chains.W_K_exchanged,
+                            "g_w for g_wᵀ": chains.W_K_untransposed,
+                        },
+                        reading="by the chain rule of C.3",
+                    ),
+                ),
             ),
         ),
         uses=("1.3", "3.1", "3.3", "Alg 1/SingleGrad"),
@@ -601,16 +784,42 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="asymptotic",
                 name="attention matrix",
                 claim="for constant h the time for f(X) ∈ R^{h×n×n} is h · n^{1+o(1)} = n^{1+o(1)}",
+                fault="gap",
+                consequence="As in C.13, for each head: no bound on the entries.",
+                forms=(
+                    theorems.written(gaps.PARABOLA_WRITTEN, f"{NO_BOUND}, h = 1"),
+                    gaps.few("h of them are h n^{1+o(1)}", reading=f"for each head, {gaps.BOUNDED}"),
+                ),
             ),
             Part(
                 kind="asymptotic",
                 name="heads",
                 claim="with heads of width d_h = d/h the time for the gradient does not increase",
+                forms=(
+                    replace(
+                        form(
+                            low_rank.rank,
+                            HeadsOfRank("h binom(d_h+g, g)", columns_of_heads, ()),
+                            {"without x_d": rank_without_one, "at degree g − 1": rank_of_degree_before},
+                            reading="factors from monomials of one degree g ≥ 2",
+                        ),
+                        implication="h heads of width d/h have h binom(d/h+g, g) columns in all, one of width d has"
+                        " binom(d+g, g), which is no less for g ≥ 2 (docs/theorems.md), and each column costs what it"
+                        " did. At g = 1 they have d + h where one has d + 1",
+                    ),
+                ),
             ),
             Part(
                 kind="asymptotic",
                 name="whole model",
                 claim="with multi-head attention dL/dX of m layers takes n^{1+o(1)} time, with 1/poly(n) error",
+                fault="gap",
+                consequence="As in H.4, whose case h = 1 this is.",
+                forms=(
+                    theorems.vanishes(theorems.KINK, f"{theorems.ANY_RELU}, h = 1, m = 1"),
+                    theorems.vanishes(theorems.GROWTH, f"{SAME_ERROR}, h = 1"),
+                    theorems.theorem(theorems.MANY_LAYERS, theorems.FIXED),
+                ),
             ),
         ),
         assumes=("h is constant",),
@@ -624,11 +833,27 @@ STATEMENTS: tuple[Statement, ...] = (
         locus="Appendix B.2 and Section 6",
         parts=(
             Part(kind="cost", name="cost", claim="the residual connections add O(n · d) per layer"),
-            Part(kind="asymptotic", name="time", claim="each layer takes O(n · d) + n^{1+o(1)} = n^{1+o(1)} in total"),
+            Part(
+                kind="asymptotic",
+                name="time",
+                claim="each layer takes O(n · d) + n^{1+o(1)} = n^{1+o(1)} in total",
+                fault="gap",
+                consequence="As in C.13: no bound on the entries.",
+                forms=(
+                    theorems.written(gaps.PARABOLA_WRITTEN, NO_BOUND),
+                    gaps.few("The residual connections add O(n d)"),
+                ),
+            ),
             Part(
                 kind="asymptotic",
                 name="whole model",
                 claim="the gradient of the multi-layer model with residual connections takes n^{1+o(1)} time",
+                fault="gap",
+                consequence="As in C.13: no bound on the entries.",
+                forms=(
+                    theorems.written(gaps.PARABOLA_WRITTEN, f"{NO_BOUND}, m = 1"),
+                    gaps.few(PER_LAYER, reading=f"{theorems.BOUNDED_LAYERS}; d = O(log n); m fixed"),
+                ),
             ),
         ),
         uses=("J.1", "J.2", "J.3", "J.5"),
@@ -643,11 +868,47 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="identity",
                 name="replacement",
                 claim="in f(X)·H and (f(X) ⊙ (U Vᵀ))·H, f̂ in place of f gives the masked gradient components",
+                fault="error",
+                consequence="The sum of E.11, g_v of G.3 and the scale of F.4 are as wrong with f̂ as with f. Once"
+                " they"
+                " are repaired the replacement is right: the mask touches f alone.",
+                forms=(
+                    form(
+                        input_gradient.gradient_X_printed,
+                        MASKED,
+                        {
+                            **wrong_sign_or_factor(input_gradient.gradient_X_printed),
+                            **with_transposed(input_gradient.gradient_X_printed, "W"),
+                        },
+                        reading=f"dL/dT_{{i−1}} as in E.11, {PAPER_READING}",
+                    ),
+                    form(
+                        input_gradient.gradient_X,
+                        MASKED,
+                        {
+                            **wrong_sign_or_factor(input_gradient.gradient_X),
+                            **with_transposed(input_gradient.gradient_X, "W"),
+                            "as printed": input_gradient.gradient_X_printed,
+                        },
+                        role="repaired",
+                        reading="dL/dT_{i−1} as repaired in E.11; for W and W_V see I.7 and I.8",
+                    ),
+                ),
             ),
             Part(
                 kind="asymptotic",
                 name="time",
                 claim="with the causal mask the gradient of the multi-layer model takes n^{1+o(1)} time",
+                fault="gap",
+                consequence="As in C.13: no bound on the entries. I.1, for the exponential, has one, R, that must be"
+                " o(√log n); 4.2, which this extends, has none.",
+                forms=(
+                    theorems.written(gaps.PARABOLA_WRITTEN, f"{NO_BOUND}: factors of A as of f, row by row"),
+                    gaps.few(
+                        f"{PER_LAYER}. The sums under the mask cost what those without do (I.3, I.4)",
+                        reading=f"{theorems.BOUNDED_LAYERS}; d = O(log n); m fixed",
+                    ),
+                ),
             ),
         ),
         uses=("I.1", "I.2", "I.3", "I.5", "I.7", "I.8"),
@@ -681,6 +942,15 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="asymptotic",
                 claim="Algorithm 1 computes the gradient on soft prompts X_p of the whole model in n^{1+o(1)} time",
+                fault="gap",
+                consequence="That of 4.2.",
+                forms=(
+                    theorems.written(gaps.PARABOLA_WRITTEN, f"{NO_BOUND}, m = 1"),
+                    gaps.few(
+                        f"{PER_LAYER}. The gradient on X_p is some rows of that on X",
+                        reading=f"{theorems.BOUNDED_LAYERS}; d = O(log n); m fixed",
+                    ),
+                ),
             ),
         ),
         uses=("4.2", "Alg 1"),
@@ -950,13 +1220,36 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Gradient of a model with one layer",
         locus="Appendix H.2, Lemma H.3",
         parts=(
-            Part(kind="asymptotic", name="Part 1", claim="dL/dX is approximated in n^{1+o(1)} time"),
+            Part(
+                kind="asymptotic",
+                name="Part 1",
+                claim="dL/dX is approximated in n^{1+o(1)} time",
+                fault="gap",
+                consequence="No bound on the entries (C.13). In this time the forward pass cannot be exact either, as"
+                " Part 2 takes it.",
+                forms=(
+                    theorems.written(gaps.PARABOLA_WRITTEN, NO_BOUND),
+                    gaps.few(PER_LAYER, reading=f"{gaps.BOUNDED}; forward pass from factors of f too"),
+                ),
+            ),
             Part(
                 kind="inequality",
                 name="Part 2, chain",
                 claim="‖G̃_0 − G_0‖∞ = ‖(g̃_{t0} − dL/dT_0) · dT_0/dX‖∞ ≤ n · d‖g̃_{t0} − dL/dT_0‖∞‖dT_0/dX‖∞",
+                forms=(form(bounds.chain_bound, CHAIN, FALSE_CHAIN),),
             ),
-            Part(kind="asymptotic", name="Part 2", claim="‖g̃_1 − dL/dX‖∞ ≤ 1/poly(n), with g̃_1 = G̃_0"),
+            Part(
+                kind="asymptotic",
+                name="Part 2",
+                claim="‖g̃_1 − dL/dX‖∞ ≤ 1/poly(n), with g̃_1 = G̃_0",
+                fault="gap",
+                consequence=KINKS,
+                forms=(
+                    theorems.vanishes(theorems.AS_PRINTED, "g_v, and with it g_t, as printed, exact factors"),
+                    theorems.vanishes(theorems.KINK, theorems.ANY_RELU),
+                    theorems.theorem(theorems.ONE_LAYER, theorems.ONE),
+                ),
+            ),
         ),
         assumes=("g_i(Z) = φ(Z W_g), φ any entrywise activation with derivative φ′", "one layer"),
         uses=("1.3", "3.1", "E.11", "F.5", "G.4", "H.2", "H.3/Part 2 start"),
@@ -972,6 +1265,30 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="identity",
                 claim="G̃_1 = G_1 = (dL/dT_1) · dT_1/dAttn_1(T_0): no approximation error, by H.2 and Eq. (26)",
+                fault="gap",
+                consequence="An exact Attn_1 takes n² d operations. With factors of f in the forward pass, as the time"
+                " of Part 1 needs them, φ′ is taken at another place and dL/dT_1 at another T_1: G̃_1 is off, and by"
+                " an"
+                " amount that does not fall with the error of f if φ′ jumps (Part 2).",
+                forms=(
+                    replace(G_form(formulas.G_of_T), reading="forward pass exact, in n² d operations"),
+                    form(
+                        formulas.G_of_T,
+                        chains.ApproximateForwardTrial(
+                            chains.exact_G,
+                            "G_1, with Attn_1 from P(S) for exp(S)",
+                            names=(*LAYER, "G"),
+                            scales=SCALES,
+                            max_n=4,
+                            hypothesis="φ one of tanh, gelu and identity, Taylor polynomials of degree 2, 4 and 6",
+                        ),
+                        {
+                            **wrong_sign_or_factor(formulas.G_of_T),
+                            "without φ′": phi_prime_left_out,
+                        },
+                        reading="forward pass from factors of f, dL/dT_1 exact",
+                    ),
+                ),
             ),
         ),
         uses=("H.2",),
@@ -982,8 +1299,30 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Gradient of a model with m layers",
         locus="Appendix H.3, Lemma H.4",
         parts=(
-            Part(kind="asymptotic", name="Part 1", claim="dL/dX is approximated in n^{1+o(1)} time"),
-            Part(kind="asymptotic", name="Part 2", claim="‖g̃ − dL/dX‖∞ ≤ 1/poly(n)"),
+            Part(
+                kind="asymptotic",
+                name="Part 1",
+                claim="dL/dX is approximated in n^{1+o(1)} time",
+                fault="gap",
+                consequence="No bound on the entries; one on those of X would not do, those of T_1 may be poly(n).",
+                forms=(
+                    theorems.written(gaps.PARABOLA_WRITTEN, f"{NO_BOUND}, m = 1"),
+                    theorems.written(theorems.SECOND_WRITTEN, SECOND_LAYER),
+                    gaps.few(PER_LAYER, reading=f"{theorems.BOUNDED_LAYERS}; d = O(log n); m fixed"),
+                ),
+            ),
+            Part(
+                kind="asymptotic",
+                name="Part 2",
+                claim="‖g̃ − dL/dX‖∞ ≤ 1/poly(n)",
+                fault="gap",
+                consequence=f"{KINKS} For m see step 4.",
+                forms=(
+                    theorems.vanishes(theorems.KINK, f"{theorems.ANY_RELU}, m = 1"),
+                    theorems.vanishes(theorems.GROWTH, SAME_ERROR),
+                    theorems.theorem(theorems.MANY_LAYERS, theorems.FIXED),
+                ),
+            ),
         ),
         assumes=(
             "gradient components of each layer as in E.11, F.5, G.4",
@@ -1003,6 +1342,12 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="asymptotic",
                 claim="given dL/dAttn(T_0), dL/dT_0 (E.11) and then dL/dX (H.2) take n^{1+o(1)} time each",
+                fault="gap",
+                consequence="No bound on the entries, of this layer's input as of any other's (C.13).",
+                forms=(
+                    theorems.written(gaps.PARABOLA_WRITTEN, NO_BOUND),
+                    gaps.few(PER_LAYER),
+                ),
             ),
         ),
         assumes=("F_{k+1}(X) = F_k ∘ Attn ∘ g(X)", "T_0 = g(X)"),
@@ -1018,13 +1363,49 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="asymptotic",
                 name="magnification",
                 claim="‖g̃_{t0} − dL/dg(X)‖∞ ≤ poly(n)‖g̃_k − dL/dT(X)‖∞ ≤ 1/poly(n)",
+                fault="gap",
+                consequence="The layer's own error is left out: from an exact cotangent the printed bound is 0, and"
+                " what"
+                " is computed with factors of f is not exact. With that of E.11 added, which is 1/poly(n), the"
+                " conclusion stands.",
+                forms=(
+                    gaps.falls(
+                        theorems.FRESH,
+                        bounds.H_4_magnification,
+                        {"poly = 1": theorems.none_at_all, "poly²": theorems.poly_squared},
+                        reading="g̃_k = dL/dAttn(T_0) exact; g_t as repaired in E.11",
+                        necessary="it is said of every g̃_k, and poly(n) · 0 = 0",
+                    ),
+                    replace(
+                        form(
+                            bounds.fresh_and_magnified,
+                            STEP,
+                            {"without what comes from above": chains.fresh_alone, "a tenth": TENTH_OF_STEP},
+                            role="repaired",
+                            reading=f"and the layer's own error; g_t as repaired in E.11; {WITH_BITS}; {POLY_D}",
+                        ),
+                        implication="ρ, ω and ‖G‖∞ are at most n^c and |τ| ≤ 1, so the right side is at most"
+                        " n^{c'}(‖g̃_k − G‖∞ + δ): poly(n) times the error from above, and δ = 1/poly(n) is chosen",
+                    ),
+                ),
             ),
             Part(
                 kind="inequality",
                 name="chain",
                 claim="‖g̃ − dL/dX‖∞ = ‖(g̃_{t0} − dL/dg(X)) · dg(X)/dX‖∞ ≤ n · d‖g̃_{t0} − dL/dg(X)‖∞‖dg(X)/dX‖∞",
+                forms=(form(bounds.chain_bound, CHAIN, FALSE_CHAIN),),
             ),
-            Part(kind="asymptotic", name="poly", claim="‖g̃ − dL/dX‖∞ ≤ n · d(1/poly(n))‖dg(X)/dX‖∞ ≤ 1/poly(n)"),
+            Part(
+                kind="asymptotic",
+                name="poly",
+                claim="‖g̃ − dL/dX‖∞ ≤ n · d(1/poly(n))‖dg(X)/dX‖∞ ≤ 1/poly(n)",
+                forms=(
+                    replace(
+                        form(bounds.chain_bits, CHAIN_BITS, FALSE_BITS, reading=f"{WITH_BITS}; {POLY_D}"),
+                        implication=CHAIN_TO_POLY,
+                    ),
+                ),
+            ),
         ),
         assumes=("F_{k+1}(X) = F_k ∘ Attn ∘ g(X)", "‖g̃_k − dL/dAttn(T_0)‖∞ ≤ 1/poly(n), T_0 = g(X)"),
         uses=("E.11",),
@@ -1040,6 +1421,24 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="asymptotic",
                 claim="one layer, and k + 1 layers from k, give n^{1+o(1)} time and error ≤ 1/poly(n) for any m",
+                fault="gap",
+                consequence="The induction hides that poly(n) is another polynomial at every step: 4.2 allows m ="
+                " n^{o(1)}"
+                " layers. For a fixed m it stands; with entries of n^c up to m = o(log log n), with polylog(n) ones"
+                " up to"
+                " m = o(log n), the rank is n^{o(1)} (docs/theorems.md).",
+                forms=(
+                    theorems.vanishes(theorems.GROWTH, SAME_ERROR),
+                    gaps.falls(
+                        theorems.RANK_OF_MANY,
+                        low_rank.few_columns,
+                        gaps.FALSE_COLUMNS,
+                        reading="the error chosen for m = log2 n layers, n^(−m); d = log2 n; factors from a"
+                        " polynomial",
+                        necessary=f"{gaps.FEW}; a time of n^{{1+o(1)}} has no more columns",
+                    ),
+                    theorems.theorem(theorems.MANY_LAYERS, theorems.FIXED),
+                ),
             ),
         ),
         uses=("H.3", "H.4/step 3.1", "H.4/step 3.2"),
@@ -1160,11 +1559,37 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="asymptotic",
                 name="magnification",
                 claim="the error grows by no more than the factor (n · d poly(n) + 1)",
+                forms=(
+                    replace(
+                        form(
+                            bounds.residual_magnification,
+                            RESIDUAL_ERROR,
+                            FALSE_RESIDUAL,
+                            reading=f"‖dH/dX‖∞ ≤ poly(n): {WITH_BITS}",
+                        ),
+                        implication="‖dH/dX‖∞, whose entries have O(log n) bits, is the poly(n) that is printed",
+                    ),
+                ),
             ),
             Part(
                 kind="asymptotic",
                 name="error",
                 claim="if dL/dY_R has 1/poly(n) error, the error of dL/dX_R is still 1/poly(n)",
+                fault="gap",
+                consequence="That of the last step: the polynomial of dL/dY_R must be chosen after that of dH/dX.",
+                forms=(
+                    theorems.vanishes(theorems.GIVEN, "whatever polynomial the error of dL/dY_R has"),
+                    replace(
+                        form(
+                            bounds.residual_magnification,
+                            RESIDUAL_ERROR,
+                            FALSE_RESIDUAL,
+                            reading=f"the polynomial of dL/dY_R may be chosen; {WITH_BITS}; {POLY_D}",
+                        ),
+                        implication="with ‖dH/dX‖∞ ≤ n^a and d ≤ n^l an error of n^{−(a+l+2+k)} becomes at most"
+                        " n^{−k}",
+                    ),
+                ),
             ),
         ),
         assumes=(
@@ -1178,7 +1603,29 @@ STATEMENTS: tuple[Statement, ...] = (
         kind="lemma",
         title="The magnified error",
         locus="Appendix J.2, proof of Lemma J.3, last sentence",
-        parts=(Part(kind="asymptotic", claim="(n · d poly(n) + 1)(1/poly(n)) = poly(n)"),),
+        parts=(
+            Part(
+                kind="asymptotic",
+                claim="(n · d poly(n) + 1)(1/poly(n)) = poly(n), so that the error is bounded by 1/poly(n)",
+                fault="misprint",
+                consequence="From poly(n) the conclusion does not follow; from 1/poly(n), which must be meant, it"
+                " does,"
+                " if the second polynomial may be chosen after the first. J.4, J.5 and K.2 do the same.",
+                forms=(
+                    theorems.vanishes(theorems.GIVEN, "for any two polynomials"),
+                    replace(
+                        form(
+                            bounds.chosen_after,
+                            PRODUCT,
+                            {"1": chains.one_only, "3/2": chains.three_halves},
+                            role="repaired",
+                            reading="= 1/poly(n), the second polynomial chosen after the first",
+                        ),
+                        implication="for d ≤ n, an error of n^{−(a+2+k)} becomes at most 2 n^{−k}, for any k",
+                    ),
+                ),
+            ),
+        ),
         note="The sentence concludes that the error is bounded by 1/poly(n), which a bound of poly(n) does not give."
         " The product is 1/poly(n) only if the second polynomial may be chosen after the first: with n · d · n^a + 1"
         " and 1/n^b it is about d · n^{1+a−b}, so b must exceed 1 + a by the exponent that is wanted. An error of"
@@ -1190,8 +1637,30 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Gradient of one layer with residual connections",
         locus="Appendix J.3, Lemma J.4",
         parts=(
-            Part(kind="asymptotic", name="Part 1", claim="dL/dX is approximated in n^{1+o(1)} time"),
-            Part(kind="asymptotic", name="Part 2", claim="‖g_{r1} − dL/dX‖∞ ≤ 1/poly(n)"),
+            Part(
+                kind="asymptotic",
+                name="Part 1",
+                claim="dL/dX is approximated in n^{1+o(1)} time",
+                fault="gap",
+                consequence="No bound on the entries (C.13).",
+                forms=(
+                    theorems.written(gaps.PARABOLA_WRITTEN, NO_BOUND),
+                    gaps.few(f"{PER_LAYER}. The residual connections add O(n d)"),
+                ),
+            ),
+            Part(
+                kind="asymptotic",
+                name="Part 2",
+                claim="‖g_{r1} − dL/dX‖∞ ≤ 1/poly(n)",
+                fault="gap",
+                consequence=KINKS,
+                forms=(
+                    theorems.vanishes(
+                        theorems.KINK_AROUND, f"{theorems.ANY_RELU}, residual connections as in J.1 and J.2"
+                    ),
+                    theorems.theorem(theorems.ONE_LAYER, theorems.ONE),
+                ),
+            ),
         ),
         assumes=("one layer", "residual connections as in J.1 and J.2"),
         uses=("1.3", "3.1", "3.3", "E.11", "H.2", "J.1", "J.2", "J.3", "J.4/step 1", "J.4/step 4"),
@@ -1213,7 +1682,17 @@ STATEMENTS: tuple[Statement, ...] = (
         locus="Appendix J.3, proof of Lemma J.4, Step 4",
         parts=(
             Part(kind="asymptotic", name="time", claim="dL/dX is computed in n^{1+o(1)} time, by H.2"),
-            Part(kind="asymptotic", name="error", claim="its error is (n · d)(1/poly(n)) = (1/poly(n))"),
+            Part(
+                kind="asymptotic",
+                name="error",
+                claim="its error is (n · d)(1/poly(n)) = (1/poly(n))",
+                forms=(
+                    replace(
+                        form(bounds.chain_bits, CHAIN_BITS, FALSE_BITS, reading=f"{WITH_BITS}; {POLY_D}"),
+                        implication=CHAIN_TO_POLY,
+                    ),
+                ),
+            ),
         ),
         uses=("H.2",),
     ),
@@ -1223,8 +1702,28 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Gradient of m layers with residual connections",
         locus="Appendix J.3, Lemma J.5",
         parts=(
-            Part(kind="asymptotic", name="Part 1", claim="dL/dX is approximated in n^{1+o(1)} time"),
-            Part(kind="asymptotic", name="Part 2", claim="‖g_r − dL/dX‖∞ ≤ 1/poly(n)"),
+            Part(
+                kind="asymptotic",
+                name="Part 1",
+                claim="dL/dX is approximated in n^{1+o(1)} time",
+                fault="gap",
+                consequence="No bound on the entries (C.13).",
+                forms=(
+                    theorems.written(gaps.PARABOLA_WRITTEN, f"{NO_BOUND}, m = 1"),
+                    gaps.few(PER_LAYER, reading=f"{theorems.BOUNDED_LAYERS}; d = O(log n); m fixed"),
+                ),
+            ),
+            Part(
+                kind="asymptotic",
+                name="Part 2",
+                claim="‖g_r − dL/dX‖∞ ≤ 1/poly(n)",
+                fault="gap",
+                consequence=f"{KINKS} Nothing is printed of how m depends on n; the induction is that of H.4/step 4.",
+                forms=(
+                    theorems.vanishes(theorems.KINK_AROUND, f"{theorems.ANY_RELU}, residual connections, m = 1"),
+                    theorems.theorem(theorems.MANY_LAYERS, theorems.FIXED),
+                ),
+            ),
         ),
         assumes=("m layers", "residual connections as in J.1 and J.2"),
         uses=("1.3", "3.1", "3.3", "J.1", "J.2", "J.4", "J.5/step 3"),
@@ -1239,6 +1738,12 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="asymptotic",
                 claim="if dL/dT_1 takes n^{1+o(1)} time with 1/poly(n) error, so does dL/dX of F_{k+1}(X) = F_k(T_1)",
+                fault="gap",
+                consequence="J.4, which is invoked, has an exact dL/dT_1; its own gaps are here too.",
+                forms=(
+                    theorems.vanishes(theorems.KINK_AROUND, f"{theorems.ANY_RELU}, residual connections, k = 0"),
+                    theorems.theorem(theorems.MANY_LAYERS, theorems.FIXED),
+                ),
             ),
         ),
         uses=("J.1", "J.2", "J.4"),
@@ -1254,6 +1759,28 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="identity",
                 name="gradient",
                 claim="dL/dX_m = (dL/dY_m)(dY_m/ds)(ds/dX_m) = Σ_{l=1}^{h} (dL/dY_m)(dY_m/ds)(ds_l/dX_m)",
+                forms=(
+                    form(
+                        formulas.gradient_of_concatenation,
+                        HEADS,
+                        {
+                            **wrong_sign_or_factor(formulas.gradient_of_concatenation),
+                            **with_exchanged(formulas.gradient_of_concatenation, "ds_dX"),
+                            "without dY/ds": chains.without_output_weights,
+                        },
+                        reading="1st step, Y_m = s W_g",
+                    ),
+                    form(
+                        formulas.gradient_of_heads,
+                        HEADS,
+                        {
+                            **wrong_sign_or_factor(formulas.gradient_of_heads),
+                            "the first head alone": chains.first_head_alone,
+                            "heads in the other order": chains.heads_reversed,
+                        },
+                        reading="2nd step, Y_m = s W_g",
+                    ),
+                ),
             ),
             Part(kind="asymptotic", name="time", claim="dL/dX_m is computed in n^{1+o(1)} time"),
             Part(
@@ -1261,11 +1788,40 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="magnification",
                 claim="each head magnifies the error by no more than n² · d · d_h · poly(n);"
                 " over h heads h · n² · d · d_h · poly(n) · (1/poly(n)) = 1/poly(n)",
+                forms=(
+                    replace(
+                        form(
+                            bounds.multi_head_magnification,
+                            HEADS_ERROR,
+                            FALSE_HEADS,
+                            reading=f"the second polynomial chosen after the first; {WITH_BITS}; {POLY_D}",
+                        ),
+                        implication="‖dY/ds‖∞ and ‖ds_l/dX‖∞, at most d ω + 2 |τ| d³ρ²ω² · ω, are at most n^c, which"
+                        " is the"
+                        " poly(n) that is printed; with d ≤ n^l an error of n^{−(k+c'+4)} of dL/dY becomes at most"
+                        " n^{−k}",
+                    ),
+                ),
             ),
             Part(
                 kind="asymptotic",
                 name="error",
                 claim="if dL/dY_m has 1/poly(n) error, the error of dL/dX_m is still 1/poly(n)",
+                fault="gap",
+                consequence="The errors of the factors of f_l (E.11), 1/poly(n) each, are left out of the sum, and the"
+                " polynomial of dL/dY_m must be chosen after the others.",
+                forms=(
+                    theorems.vanishes(theorems.GIVEN, "whatever polynomial the error of dL/dY_m has, h = 1"),
+                    replace(
+                        form(
+                            bounds.multi_head_magnification,
+                            HEADS_ERROR,
+                            FALSE_HEADS,
+                            reading=f"the polynomial of dL/dY_m may be chosen, f_l exact; {WITH_BITS}; {POLY_D}",
+                        ),
+                        implication="as for the magnification",
+                    ),
+                ),
             ),
         ),
         uses=("3.1", "C.3", "E.11", "H.2", "K.1"),

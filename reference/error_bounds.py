@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from flint import arb
 from numpy.typing import DTypeLike, NDArray
 
 from reference.chain_rule import Gradient
@@ -1025,6 +1026,26 @@ def _farthest(q: Array, K_tilde: Array, causal: bool) -> Array:
 # the constant L'. |·|₁ is the sum of |entries|: attention moves weight, and adds none, so no power of n is in it.
 
 
+def vanishing() -> arb:
+    r"""What an error of 1/poly(n) implies for all large n, as a ball: it is below any constant (4.1, 4.2, H, J).
+
+    .. math:: \|\tilde g - dL/dX\|_\infty \le 1/\mathrm{poly}(n) \implies
+              \|\tilde g - dL/dX\|_\infty \le \tfrac14
+
+    >>> float(vanishing())
+    0.25
+    """
+    return arb(1) / 4
+
+
+def H_4_magnification(poly: Any, g_k_error: Any) -> Any:
+    r"""Error of the gradient on a layer's input from that of the cotangent of its attention (H.4, step 3.2).
+
+    .. math:: \| \tilde g_{t_0} - dL/dg(X) \|_\infty \le \mathrm{poly}(n)\, \| \tilde g_k - dL/dT(X) \|_\infty
+    """
+    return poly * g_k_error
+
+
 def attention_magnification(d: int, rho: Any, omega: Any, scale: Any) -> Any:
     r"""What attention can make of a cotangent (own/theorem).
 
@@ -1163,3 +1184,70 @@ def model_W_V_error(
     """
     errors = model_errors(m, d, rho, omega, scale, eta, slope, curvature, residual, g_size, g_error)
     return np.array([rho * (e.dG + e.weights / 2 * e.G) + e.T * e.G for e in errors])
+
+
+# ------------------------------------------------- what is said of errors through layers (H.3, H.4, J.3, J.4, K.2)
+
+
+def chain_bound(E: Array, dT_dX: Array) -> Any:
+    r"""Error of a gradient behind one more map, from that before it (H.3, Part 2; H.4, step 3.2).
+
+    .. math:: \| (\tilde g_{t_0} - dL/dT_0) \cdot dT_0/dX \|_\infty
+              \le n \cdot d\, \| \tilde g_{t_0} - dL/dT_0 \|_\infty \| dT_0/dX \|_\infty
+
+    Shapes: E = g̃ − dL/dT_0 (n, d), dT_dX (n, d, n, d) -> number.
+    """
+    return E.size * _largest(E) * _largest(dT_dX)
+
+
+def chain_bits(n: int, d: int, bits: int, slope: Any, epsilon: Any) -> Any:
+    r"""The same for T_0 = φ(X W_g) with |φ′| ≤ L and entries of W_g of at most 2^b (H.4, step 3.2; J.4, step 4).
+
+    .. math:: \| (\tilde g_{t_0} - dL/dT_0) \cdot dT_0/dX \|_\infty \le n \cdot d\, L\, 2^b\, \epsilon
+
+    >>> chain_bits(2, 3, 1, 1, 0.5)
+    6.0
+    """
+    return n * d * slope * 2**bits * epsilon
+
+
+def residual_magnification(E: Array, dH_dX: Array) -> Any:
+    r"""Error of a gradient behind a residual connection, from that before it (J.3).
+
+    .. math:: \| \Delta_X \|_\infty \le (n \cdot d\, \| dH/dX \|_\infty + 1) \| \Delta_Y \|_\infty
+
+    Shapes: E = Δ_Y (n, d), dH_dX (n, d, n, d) -> number.
+    """
+    return (E.size * _largest(dH_dX) + 1) * _largest(E)
+
+
+def chosen_after(n: int, d: int, a: int, k: int) -> Any:
+    r"""J.3's last step with the second polynomial chosen after the first (repaired), times n^k, for d ≤ n.
+
+    .. math:: (n \cdot d\, n^a + 1) \cdot \frac{1}{n^{a+2+k}} \le \frac{2}{n^k}
+    """
+    return 2
+
+
+def multi_head_magnification(E: Array, dY_ds: Array, dsl_dX: Array) -> Any:
+    r"""Error of the gradient through multi-head attention, from that of dL/dY (K.2).
+
+    .. math:: \| \Delta_X \|_\infty \le h \cdot n^2 \cdot d \cdot d_h\, \| dY/ds \|_\infty
+              \max_l \| ds_l/dX \|_\infty \cdot \| \Delta_Y \|_\infty
+
+    Shapes: E = Δ_Y (n, d), dY_ds (n, d, n, d), dsl_dX (h, n, d_h, n, d) -> number.
+    """
+    h, n, d_h = dsl_dX.shape[:3]
+    return h * n**2 * E.shape[1] * d_h * _largest(dY_ds) * _largest(dsl_dX) * _largest(E)
+
+
+def fresh_and_magnified(E: Array, G: Array, n: int, d: int, rho: Any, omega: Any, scale: Any, delta: Any) -> Any:
+    r"""Error of the gradient through attention: what comes from above, and the layer's own (H.4, step 3.2, repaired).
+
+    .. math:: \| \tilde g_{t_0} - dL/dT_0 \|_\infty
+              \le n d\, \Lambda \bigl( \| \tilde g_k - G \|_\infty + \delta \|G\|_\infty \bigr), \qquad
+              \Lambda = 4 |\tau| d^3 \rho^2 \omega^2 + d \omega
+
+    δ = κ − 1 of f̃ against f. Shapes: E = g̃_k − G, G (n, d) -> number.
+    """
+    return n * d * attention_magnification(d, rho, omega, scale) * (_largest(E) + delta * _largest(G))

@@ -43,6 +43,7 @@ from flint import arb
 from scipy import special
 
 from reference.chain_rule import Gradient
+from reference.input_gradient import gradient_X, gradient_X_printed
 from reference.loss import Loss
 from reference.qkv import QKVGradient, Wording, backward, forward
 from reference.shapes import FloatArray, check_operands, refuse
@@ -392,6 +393,103 @@ def gradient_around_attention(G: Array, dAttn_dT: Array) -> Array:
     Shapes: G (n, d), dAttn_dT (n, d, n, d) -> (n, d). Cost: O(n² d²).
     """
     return residual_gradient(G, gradient_through_attention(G, dAttn_dT))
+
+
+def gradient_of_heads(G_Y: Array, dY_ds: Array, dsl_dX: Array) -> Array:
+    r"""Gradient through multi-head attention, head by head (K.2, 2nd step).
+
+    .. math:: \frac{dL}{dX_m} = \sum_{l=1}^{h} \frac{dL}{dY_m} \cdot \frac{dY_m}{ds} \cdot \frac{ds_l}{dX_m}
+
+    Shapes: G_Y = dL/dY (n, d), dY_ds (n, d, n, d), dsl_dX (h, n, d_h, n, d) -> (n, d). Cost: O(n² d²).
+    """
+    heads = np.split(np.tensordot(G_Y, dY_ds, axes=2), len(dsl_dX), axis=1)  # h of (n, d_h): dL/ds_l
+    return np.sum([np.tensordot(G_l, ds_l, axes=2) for G_l, ds_l in zip(heads, dsl_dX, strict=True)], axis=0)
+
+
+def gradient_of_concatenation(G_Y: Array, dY_ds: Array, ds_dX: Array) -> Array:
+    r"""Gradient through multi-head attention, all heads side by side (K.2, 1st step).
+
+    .. math:: \frac{dL}{dX_m} = \frac{dL}{dY_m} \cdot \frac{dY_m}{ds} \cdot \frac{ds}{dX_m}
+
+    Shapes: G_Y = dL/dY (n, d), dY_ds, ds_dX (n, d, n, d) -> (n, d). Cost: O(n² d²).
+    """
+    return np.tensordot(np.tensordot(G_Y, dY_ds, axes=2), ds_dX, axes=2)
+
+
+def gradient_of_l2(Attn: Array, E: Array, dAttn_dT: Array) -> Array:
+    r"""Gradient of ½‖Attn − E‖² for a fixed E (claim 4).
+
+    .. math:: \frac{d}{dT} \tfrac12 \|\mathrm{Attn}(T) - E\|^2
+              = \sum_{j,k} (\mathrm{Attn}(T) - E)_{j,k} \cdot \frac{d\mathrm{Attn}(T)_{j,k}}{dT}
+
+    Shapes: Attn, E (n, d), dAttn_dT (n, d, n, d) -> (n, d). Cost: O(n² d²).
+    """
+    return np.tensordot(Attn - E, dAttn_dT, axes=2)
+
+
+def MultiGrad_printed(
+    G: Array, X: Array, Ws_Q: Array, Ws_K: Array, Ws_V: Array, Ws_g: Array, phi: Entrywise, phi_prime: Entrywise
+) -> Array:
+    r"""Algorithm 1 from dL/dT_m to dL/dT_0, with exact factors of f and g_t as printed (E.11), scores over d.
+
+    .. math:: g_t \leftarrow dL/dT_m; \quad \text{for } i = m \to 1: \quad
+              g_t \leftarrow \mathrm{SingleGrad}(g_t)
+
+    Shapes: G = dL/dT_m, X (n, d), Ws_Q, Ws_K, Ws_V (m, d, d), Ws_g (m + 1, d, d), from g_0 on -> (n, d).
+    """
+    return _multi_grad(gradient_X_printed, G, X, Ws_Q, Ws_K, Ws_V, Ws_g, phi, phi_prime)
+
+
+def MultiGrad(
+    G: Array, X: Array, Ws_Q: Array, Ws_K: Array, Ws_V: Array, Ws_g: Array, phi: Entrywise, phi_prime: Entrywise
+) -> Array:
+    r"""The same with g_t as repaired in E.11 (Algorithm 1, repaired).
+
+    .. math:: g_t \leftarrow dL/dT_m; \quad \text{for } i = m \to 1: \quad
+              g_t \leftarrow \tau (p T_{i-1} W^\top + p^\top T_{i-1} W) + f^\top G_i W_V^\top
+
+    Shapes: as `MultiGrad_printed`.
+    """
+    return _multi_grad(gradient_X, G, X, Ws_Q, Ws_K, Ws_V, Ws_g, phi, phi_prime)
+
+
+def _multi_grad(
+    through_attention: Callable[..., Array],
+    g_t: Array,
+    X: Array,
+    Ws_Q: Array,
+    Ws_K: Array,
+    Ws_V: Array,
+    Ws_g: Array,
+    phi: Entrywise,
+    phi_prime: Entrywise,
+) -> Array:
+    states = hidden_states(X, Ws_Q, Ws_K, Ws_V, Ws_g, phi)  # (m + 1, n, d)
+    for i in reversed(range(len(Ws_Q))):
+        G_i = G_of_T(g_t, Attn_QKV(states[i], Ws_Q[i], Ws_K[i], Ws_V[i]), Ws_g[i + 1], phi_prime)  # (n, d)
+        W = Ws_Q[i] @ Ws_K[i].T / X.shape[1]  # (d, d): scores over d
+        g_t = through_attention(states[i], W, Ws_V[i], G_i)  # (n, d)
+    return g_t
+
+
+def g_w_for_W_Q(dL_dW_QK: Array) -> Array:
+    r"""What Algorithm 1 hands to the optimiser of W_Q, taken for its gradient.
+
+    .. math:: g_w = dL/d(W_Q W_K^\top)
+
+    Shapes: dL_dW_QK (d, d) -> (d, d).
+    """
+    return dL_dW_QK
+
+
+def g_w_to_W_Q_and_W_K(dL_dW_QK: Array, W_Q: Array, W_K: Array) -> Array:
+    r"""The gradients on W_Q and W_K from the one on their product (Algorithm 1 with C.3).
+
+    .. math:: \frac{dL}{dW_Q} = g_w W_K, \qquad \frac{dL}{dW_K} = g_w^\top W_Q
+
+    Shapes: dL_dW_QK, W_Q, W_K (d, d) -> (2, d, d). Cost: O(d³).
+    """
+    return np.stack([dL_dW_QK @ W_K, dL_dW_QK.T @ W_Q])
 
 
 def gradient_around_g(g_T: Array, Attn: Array, W_g: Array, phi_prime: Entrywise, dAttn_dT: Array) -> Array:

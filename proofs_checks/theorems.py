@@ -1,0 +1,818 @@
+"""The strongest theorems about the whole model that we can prove, with constants, and how slowly o(1) vanishes.
+
+The exact gradient of a model with m layers is found by moving the input of the whole of it; the approximate pass has
+weights f̃ at every layer, made from its own scores, off by factors in [1, κ] that are drawn at will
+(`docs/theorems.md` derives the bounds).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from itertools import count
+from math import factorial, frexp
+from typing import Any
+
+import numpy as np
+from flint import arb, arb_series, ctx
+from hypothesis.strategies import SearchStrategy
+
+from proofs_checks import gaps, ground_truth
+from proofs_checks.equation import form
+from proofs_checks.falsify import Altered
+from proofs_checks.family import FamilyTrial
+from proofs_checks.ground_truth import (
+    BITS,
+    GELU,
+    IDENTITY,
+    RELU,
+    TANH,
+    Activation,
+    Lifted,
+    Rows,
+    ball_jacobian,
+    contracted,
+)
+from proofs_checks.inequality import BoundTrial
+from proofs_checks.instances import Array, Instance, layers, odd_scale, paper_scale
+from proofs_checks.record import Claim, Form, Part, Statement
+from proofs_checks.symbols import Symbols, table, total
+from reference import error_bounds as bounds
+from reference import low_rank
+
+KAPPAS = (2, 1 + 2.0**-20, 10)
+SIZES = (1, 2.0**-3, 2.0**-6)  # of the largest entries: where scores are small, little is lost
+SMOOTH: tuple[tuple[Activation, Fraction, Fraction], ...] = (  # φ, and what |φ′| and the slope of φ′ do not exceed
+    (IDENTITY, Fraction(1), Fraction(0)),
+    (TANH, Fraction(1), Fraction(4, 5)),  # 4/(3√3) = 0.769…
+    (GELU, Fraction(8, 7), Fraction(4, 5)),  # 1.1289…, √(2/π) = 0.797…
+)
+
+
+def largest(arrays: Any) -> arb:
+    """Of all |entries| of some arrays."""
+    result = arb(0)
+    for array in arrays:
+        for x in np.ravel(array):
+            result = result.max(abs(x))
+    return result
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What the model has at one layer: the scores' matrix of each head, W_V and W_g."""
+
+    Ws: list[Array]  # of (d, d)
+    W_V: Array
+    W_g: Array
+
+
+class Pass:
+    """One pass over the model, in balls: f of every layer and head, states, pre-activations, cotangents, gradients."""
+
+    def __init__(self, model: Model, approximate: bool) -> None:
+        self.model, self.states = model, [model.T_0]
+        self.f: list[list[Array]] = []
+        self.Z: list[Array] = []
+        for i, layer in enumerate(model.layers):
+            T = self.states[-1]
+            self.f.append([model.weights_of(T, W, i, approximate) for W in layer.Ws])
+            self.Z.append(model.attended(T, self.f[-1], layer) + model.residual * T)
+            self.states.append(model.g(self.Z[-1], layer))
+
+    def backwards(self, cotangent: Array) -> dict[str, Any]:
+        """dL/dT_0, and dL/d(W_Q W_Kᵀ) and dL/dW_V of every layer, by the algorithm, with this pass's f."""
+        by_W, by_W_V = [], []
+        for T, fs, Z, layer in zip(
+            reversed(self.states[:-1]),
+            reversed(self.f),
+            reversed(self.Z),
+            reversed(self.model.layers),
+            strict=True,
+        ):
+            G = self.model.through_g(cotangent, Z, layer)
+            cotangent, W, W_V = self.model.through_attention(T, fs, G, layer)
+            cotangent = cotangent + self.model.residual * G
+            by_W.append(W)
+            by_W_V.append(W_V)
+        return {"X": cotangent, "W": by_W[::-1], "W_V": by_W_V[::-1]}
+
+
+class Model(Symbols):
+    """m ≤ 3 layers on X, some with heads, residual connections or the mask; ⟨G, T_m⟩ or ½|T_m − G|² as the loss.
+
+    x_1 draws what, κ, and how f̃ is off.
+    """
+
+    most = 3
+
+    @property
+    def _choice(self) -> int:
+        return int(1024 * abs(self.instance.operands["x"][0]))
+
+    @property
+    def m(self) -> int:
+        return 1 + self._choice % self.most
+
+    @property
+    def residual(self) -> int:
+        return self._choice // 3 % 2
+
+    @property
+    def squared(self) -> bool:
+        return self._choice // 6 % 2 == 1
+
+    def _sized(self, name: str) -> Array:
+        """The operand times a power of two, so that its largest entry is below a number that x_1 draws."""
+        entries = self.instance.operands[name]
+        _, exponent = frexp(float(np.abs(entries).max()))
+        return ground_truth.balls(entries * 2.0**-exponent * SIZES[self._choice // 12 % 3])
+
+    @property
+    def kappa(self) -> arb:
+        return arb(KAPPAS[self._choice // 36 % 3])
+
+    @property
+    def eta(self) -> arb:
+        return self.kappa.log()
+
+    @property
+    def _smooth(self) -> tuple[Activation, Fraction, Fraction]:
+        return SMOOTH[self._choice // 108 % 3]
+
+    @property
+    def slope(self) -> Any:
+        return ground_truth.ball(self._smooth[1])
+
+    @property
+    def curvature(self) -> Any:
+        return ground_truth.ball(self._smooth[2])
+
+    @cached_property
+    def T_0(self) -> Array:
+        return self._sized("X")
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """The weights of each layer are those of the one before, moved on by one."""
+        W = [self._sized(name) for name in ("W_Q", "W_K", "W_V", "W_g")]
+        return [self._layer_of(*(W[(k + i) % 4] for k in range(4))) for i in range(self.m)]
+
+    def _layer_of(self, W_Q: Array, W_K: Array, W_V: Array, W_g: Array) -> Layer:
+        d, width = self.d, self.d // self.heads
+
+        def of_head(a: int) -> Array:
+            columns = range(a * width, (a + 1) * width)
+            return table(lambda i, j: total(W_Q[i, c] * W_K[j, c] for c in columns), d, d)
+
+        return Layer([of_head(a) for a in range(self.heads)], W_V, W_g)
+
+    # --- forwards
+
+    def weights_of(self, T: Array, W: Array, layer: int, approximate: bool) -> Array:
+        """exp of the scores that the mask allows, times factors in [1, κ], divided by the row sums."""
+        n, d = self.n, self.d
+
+        def entry(i: int, j: int) -> Any:
+            if self.causal and j > i:
+                return arb(0)
+            score = self.scale * total(T[i, a] * W[a, b] * T[j, b] for a, b in np.ndindex(d, d))
+            return score.exp() * (self.kappa ** self._moved(i, j, layer) if approximate else 1)
+
+        u = table(entry, n, n)
+        sums = [total(u[i]) for i in range(n)]
+        return table(lambda i, j: u[i, j] / sums[i], n, n)
+
+    def _moved(self, i: int, j: int, layer: int) -> arb:
+        match self._choice // 324 % 3:
+            case 0:
+                return arb(int(j == 0))
+            case 1:
+                return arb((i + j + layer) % 2)
+            case _:
+                return arb((3 * i + 5 * j + layer) % 8) / 7
+
+    def attended(self, T: Array, fs: list[Array], layer: Layer) -> Array:
+        """Columns of head l: means of those columns of T W_V."""
+        V, width = T @ layer.W_V, self.d // self.heads
+        return table(lambda i, c: total(fs[c // width][i, j] * V[j, c] for j in range(self.n)), self.n, self.d)
+
+    def g(self, Z: Array, layer: Layer) -> Array:
+        activation = self._smooth[0]
+        S = Z @ layer.W_g
+        g = table(lambda *k: activation.series(arb_series([S[k]], prec=1))[0], *S.shape)
+        T: Array = g + self.residual * Z
+        return T
+
+    # --- backwards, as the algorithm does it
+
+    def through_g(self, cotangent: Array, Z: Array, layer: Layer) -> Array:
+        slopes: Array = self._smooth[0].phi_prime(Z @ layer.W_g)
+        return np.asarray((cotangent * slopes) @ layer.W_g.T + self.residual * cotangent)
+
+    def through_attention(self, T: Array, fs: list[Array], G: Array, layer: Layer) -> tuple[Array, list[Array], Array]:
+        V, width, n, d = T @ layer.W_V, self.d // self.heads, self.n, self.d
+        by_T, by_W = table(lambda *_: arb(0), n, d), []
+        by_V = table(lambda j, c: total(fs[c // width][i, j] * G[i, c] for i in range(n)), n, d)
+        for head, (f, W) in enumerate(zip(fs, layer.Ws, strict=True)):
+            columns = range(head * width, (head + 1) * width)
+            q = table(lambda i, j: total(G[i, c] * V[j, c] for c in columns), n, n)  # noqa: B023
+            K = [total(f[i, j] * q[i, j] for j in range(n)) for i in range(n)]
+            p = table(lambda i, j: f[i, j] * (q[i, j] - K[i]), n, n)  # noqa: B023
+            by_T = by_T + self.scale * (p @ T @ W.T + p.T @ T @ W)
+            by_W.append(self.scale * T.T @ p @ T)
+        return by_T + by_V @ layer.W_V.T, by_W, T.T @ by_V
+
+    # --- both passes
+
+    @cached_property
+    def exact_pass(self) -> Pass:
+        return Pass(self, approximate=False)
+
+    @cached_property
+    def approximate_pass(self) -> Pass:
+        return Pass(self, approximate=True)
+
+    def start(self, taken: Pass) -> Array:
+        """dL/dT_m."""
+        return taken.states[-1] - self.G if self.squared else self.G
+
+    @cached_property
+    def g_size(self) -> Any:
+        return total(map(abs, self.start(self.exact_pass).flat))
+
+    @cached_property
+    def g_error(self) -> Any:
+        return total(map(abs, (self.start(self.approximate_pass) - self.start(self.exact_pass)).flat))
+
+    @cached_property
+    def rho(self) -> Any:
+        return largest((*self.exact_pass.states, *self.approximate_pass.states))
+
+    @cached_property
+    def omega(self) -> Any:
+        return largest(W for layer in self.layers for W in (*layer.Ws, layer.W_V, layer.W_g))
+
+    @cached_property
+    def approximate_gradients(self) -> dict[str, Any]:
+        return self.approximate_pass.backwards(self.start(self.approximate_pass))
+
+    # --- the truth: the whole model as power series, moved at its input, or at one product of weights
+
+    def output(self, lifted: Lifted) -> Rows:
+        T = lifted["T"]
+        for i, layer in enumerate(self.layers):
+            Ws = [lifted[f"W {i} {a}"] for a in range(self.heads)]
+            attention = self._series_heads(T, Ws, lifted[f"W_V {i}"])
+            Z = ground_truth.added(attention, T) if self.residual else attention
+            g = ground_truth.applied(self._smooth[0], ground_truth.product(Z, layer.W_g.tolist()))
+            T = ground_truth.added(Z, g) if self.residual else g
+        return T
+
+    def _series_heads(self, T: Rows, Ws: list[Rows], W_V: Rows) -> Rows:
+        """The outputs of the heads side by side."""
+        width = self.d // self.heads
+        sides = []
+        for a, W in enumerate(Ws):
+            columns = [row[a * width : (a + 1) * width] for row in W_V]
+            sides.append(ground_truth.series_attention(T, W, columns, self.scale, causal=self.causal))
+        return [[x for row in rows for x in row] for rows in zip(*sides, strict=True)]
+
+    def exact_gradient(self, wrt: str) -> Array:
+        operands = {"T": self.T_0}
+        for i, layer in enumerate(self.layers):
+            operands |= {f"W {i} {a}": W for a, W in enumerate(layer.Ws)} | {f"W_V {i}": layer.W_V}
+        return contracted(self.start(self.exact_pass), ball_jacobian(self.output, operands, wrt))
+
+
+class OneLayer(Model):
+    most = 1
+
+
+def error_X(model: Model) -> arb:
+    """Σ of the errors of all entries of dL/dT_0."""
+    difference = model.approximate_gradients["X"] - model.exact_gradient("T")
+    result: arb = total(map(abs, difference.flat))
+    return result
+
+
+def errors_W(model: Model) -> Array:
+    """The largest error of an entry of dL/d(W_Q W_Kᵀ), over the heads, for each layer."""
+    found = model.approximate_gradients["W"]
+    return table(
+        lambda i: largest(found[i][a] - model.exact_gradient(f"W {i} {a}") for a in range(model.heads)), model.m
+    )
+
+
+def errors_W_V(model: Model) -> Array:
+    """The largest error of an entry of dL/dW_V, for each layer."""
+    found = model.approximate_gradients["W_V"]
+    return table(lambda i: largest([found[i] - model.exact_gradient(f"W_V {i}")]), model.m)
+
+
+@dataclass(frozen=True)
+class ModelTrial(BoundTrial):
+    """As `BoundTrial`, on models."""
+
+    names: tuple[str, ...] = ("X", "W_Q", "W_K", "W_V", "W_g", "G", "x")
+    scales: tuple[Any, ...] = (paper_scale, odd_scale)
+    masks: tuple[bool, ...] = (False, True)
+    model: type[Model] = Model
+
+    @property
+    def scope(self) -> str:
+        count = "one layer" if self.model.most == 1 else f"m ≤ {self.model.most}"
+        return (
+            f"{count}, n ≤ 4, d ≤ 3, with and without mask, heads and residual connections, φ one of identity, tanh"
+            " and gelu, two losses, κ from 1 + 2⁻²⁰ to 10, f̃ off at will within it; balls"
+        )
+
+    @property
+    def instances(self) -> SearchStrategy[Instance]:
+        return layers(*self.scales, masks=self.masks, max_n=4, max_d=3, single=False)
+
+    def symbols(self, instance: Instance) -> Model:
+        return self.model(instance)
+
+
+# --- what is missing: a witness for each size
+
+
+def taylor(x: Any, degree: int) -> Any:
+    return total(x**k / arb.fac_ui(k) for k in range(degree + 1))
+
+
+class Witness(Model):
+    """A model whose f̃ is made from a Taylor polynomial of even degree, and whose layers are given, not drawn.
+
+    The degree is the least with 2^{1 − g}/g! ≤ n^{−accuracy}: on scores of at most 1 it is relatively that near.
+    """
+
+    residual = 0
+    squared = False
+    heads = 1
+    accuracy = 2
+    smooth = SMOOTH[0]
+    given: tuple[Layer, ...] = ()
+
+    @property
+    def m(self) -> int:
+        return len(self.given)
+
+    @property
+    def _smooth(self) -> tuple[Activation, Fraction, Fraction]:
+        return self.smooth
+
+    @property
+    def T_0(self) -> Array:
+        return self.X
+
+    @property
+    def layers(self) -> list[Layer]:
+        return list(self.given)
+
+    @property
+    def degree(self) -> int:
+        return next(g for g in count(2, 2) if 2 ** (1 - g) * self.n**self.accuracy <= factorial(g))
+
+    def weights_of(self, T: Array, W: Array, layer: int, approximate: bool) -> Array:
+        n, d = self.n, self.d
+
+        def entry(i: int, j: int) -> Any:
+            score = self.scale * total(T[i, a] * W[a, b] * T[j, b] for a, b in np.ndindex(d, d))
+            return taylor(score, self.degree) if approximate else score.exp()
+
+        u = table(entry, n, n)
+        sums = [total(u[i]) for i in range(n)]
+        return table(lambda i, j: u[i, j] / sums[i], n, n)
+
+    @cached_property
+    def error(self) -> arb:
+        """The largest of an entry of dL/dT_0."""
+        return largest([self.approximate_gradients["X"] - self.exact_gradient("T")])
+
+
+def error(witness: Any) -> arb:
+    """What the witness has for its error."""
+    result: arb = witness.error
+    return result
+
+
+class Kinked(Witness):
+    smooth = (RELU, Fraction(1), Fraction(0))  # ReLU's slope jumps
+
+
+class Smooth(Witness):
+    smooth = SMOOTH[1]
+
+
+class KinkedAround(Kinked):
+    residual = 1
+
+
+class SmoothAround(Smooth):
+    residual = 1
+
+
+def balanced(kind: type[Witness], n: int) -> Witness:
+    """Rows (1, 1) and (−1, 1) by turns, scores ±1/2; for a row (1, 1), φ has its argument on either side of 0 in the
+    two passes, by the choice of W_V."""
+    G = [[1, 0]] * n
+    X, first, both = [[1 - 2 * (i % 2), 1] for i in range(n)], [[1, 0], [0, 0]], [[1, 1], [0, 0]]
+    probe = kind.of(n, 2, X=X, scale=Fraction(1, 2))
+    with ctx.workprec(BITS):
+        half = arb(1) / 2
+        up, down = taylor(half, probe.degree), taylor(-half, probe.degree)
+        middle = (half.tanh() + (up - down) / (up + down)) / 2
+        shift = -Fraction(float(middle)) - probe.residual
+    made = kind.of(n, 2, X=X, G=G, scale=Fraction(1, 2))
+    W_V = [[1, 0], [ground_truth.ball(shift), 0]]
+    made.given = (Layer([ground_truth.balls(first)], ground_truth.balls(W_V), ground_truth.balls(both)),)
+    return made
+
+
+def kink(n: int) -> Witness:
+    return balanced(Kinked, n)
+
+
+def no_kink(n: int) -> Witness:
+    """The same with tanh."""
+    return balanced(Smooth, n)
+
+
+def kink_with_residuals(n: int) -> Witness:
+    return balanced(KinkedAround, n)
+
+
+def no_kink_with_residuals(n: int) -> Witness:
+    return balanced(SmoothAround, n)
+
+
+class Growing(Witness):
+    squared = True
+    accuracy = 4
+
+
+def grown(n: int, m: int) -> Witness:
+    """Rows 0 and 1 by turns, d = 1, W_V = n at every layer, W = 1 at the first and 0 at others; loss ½|T_m|²."""
+    made = Growing.of(n, 1, X=[[i % 2] for i in range(n)])
+    one, no, value = (ground_truth.balls([[x]]) for x in (1, 0, n))
+    made.given = tuple(Layer([one if i == 0 else no], value, one) for i in range(m))
+    return made
+
+
+def many_layers(n: int) -> Witness:
+    """m = log2 n of them, n a power of two."""
+    return grown(n, n.bit_length() - 1)
+
+
+def one_layer(n: int) -> Witness:
+    return grown(n, 1)
+
+
+class Second(gaps.Third):
+    """The second layer, whose input is the attention output of a first one."""
+
+    before: Symbols
+
+    @cached_property
+    def X(self) -> Array:
+        return self.before.s
+
+
+def second(n: int, W_V: int) -> Second:
+    """Rows on a circle of radius 1, to 53 bits; W = I at both layers, W_V a multiple of I at the first, φ(x) = x."""
+    turns = [2 * np.pi * i / n for i in range(n)]
+    X = [[float(np.cos(t)), float(np.sin(t))] for t in turns]
+    made = Second.of(n, 2, W=gaps.identity(2), scale=Fraction(1, 2))
+    made.before = Symbols.of(n, 2, X=X, W=gaps.identity(2), W_V=[[W_V, 0], [0, W_V]], scale=Fraction(1, 2))
+    return made
+
+
+def circle(n: int) -> Second:
+    """W_V = 8n I: the second layer's rows lie on a circle of radius 1.9 n."""
+    return second(n, 8 * n)
+
+
+def small_circle(n: int) -> Second:
+    """W_V = I."""
+    return second(n, 1)
+
+
+class Turned(Symbols):
+    """g_v as G.3 prints it, and as it is repaired, both with f itself."""
+
+    transposed = False
+
+    @cached_property
+    def error(self) -> arb:
+        f = self.f.T if self.transposed else self.f
+        g_v = table(
+            lambda a, c: total(self.X[i, a] * f[i, j] * self.G[j, c] for i, j in np.ndindex(f.shape)), self.d, self.d
+        )
+        return largest([g_v - self.dL_dW_V])
+
+
+class TurnedBack(Turned):
+    transposed = True
+
+
+def one_key(n: int, kind: type[Turned] = Turned) -> Turned:
+    """One key has half of the weight or more in every row: X_1 = (1, 1), other rows (0, 1), and only G_11 is not 0."""
+    X, G = ([[int(i == 0), other] for i in range(n)] for other in (1, 0))
+    W = [[0, 0], [2 * n.bit_length(), 0]]
+    return kind.of(n, 2, X=X, W=W, G=G, W_V=gaps.identity(2), scale=Fraction(1, 2))
+
+
+def one_key_turned(n: int) -> Turned:
+    return one_key(n, TurnedBack)
+
+
+class Fresh(Witness):
+    """What one attention layer adds of its own: G_1 is exact, d = 1."""
+
+    poly = 2**64
+    exact_factors = False
+
+    @property
+    def g_k_error(self) -> int:
+        """That of what comes from the layers above."""
+        return 0
+
+    def weights_of(self, T: Array, W: Array, layer: int, approximate: bool) -> Array:
+        return super().weights_of(T, W, layer, approximate and not self.exact_factors)
+
+
+class NoFresh(Fresh):
+    exact_factors = True
+
+
+def fresh(n: int, kind: type[Fresh] = Fresh) -> Fresh:
+    """Rows 0 and 1 by turns, W = W_V = W_g = 1, φ(x) = x, loss ⟨1, T_1⟩."""
+    made = kind.of(n, 1, X=[[i % 2] for i in range(n)], G=[[1]] * n)
+    one = ground_truth.balls([[1]])
+    made.given = (Layer([one], one, one),)
+    return made
+
+
+def fresh_with_exact_factors(n: int) -> Fresh:
+    return fresh(n, NoFresh)
+
+
+def twice_vanishing() -> arb:
+    return 2 * bounds.vanishing()
+
+
+def half_vanishing() -> arb:
+    return bounds.vanishing() / 2
+
+
+def none_at_all(g_k_error: Any) -> Any:
+    return g_k_error
+
+
+def poly_squared(poly: Any, g_k_error: Any) -> Any:
+    return poly**2 * g_k_error
+
+
+class Bits:
+    """n = 2^e rows of d = e entries, scores of at most 1, and a relative error of n^{−m}."""
+
+    def __init__(self, e: int, m: int) -> None:
+        self.n, self.e, self.m = 2**e, e, m
+
+    @cached_property
+    def rank(self) -> arb:
+        """binom(d+g, g) for the least g that tanh(1/(g+1))^{g+1} ≤ ε does not exclude (own/degree)."""
+        digits, low, high = self.m * self.e * arb(2).log(), 0, 1
+        while not _reached(high, digits):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if _reached(middle, digits) else (middle, high)
+        return arb(self.e + high + 1).gamma() / (arb(self.e + 1).gamma() * arb(high + 1).gamma())
+
+
+def _reached(g: int, digits: arb) -> bool:
+    return bool(-(g + 1) * (1 / arb(g + 1)).tanh().log() >= digits)
+
+
+def rank(bits: Bits) -> arb:
+    return bits.rank
+
+
+def as_many_layers(e: int) -> Bits:
+    """m = log2 n."""
+    return Bits(e, e)
+
+
+def as_few_layers(e: int) -> Bits:
+    """m = 1."""
+    return Bits(e, 1)
+
+
+# --- false variants
+
+
+def nothing(eta: Any) -> Any:
+    return 0 * eta
+
+
+def tenth(value: Any) -> Any:
+    return value / 10
+
+
+def hundredth(value: Any) -> Any:
+    return value / 100
+
+
+def second_order(eta: Any) -> Any:
+    """As if errors of the first order cancelled."""
+    return eta * eta / 4
+
+
+class Polynomials:
+    """An error of 1/n^b before a residual connection around H with dH/dX = n I, d = 1."""
+
+    def __init__(self, n: int, b: int) -> None:
+        self.n, self.d, self.b = n, 1, b
+
+    @property
+    def error(self) -> arb:
+        result: arb = arb(self.n + 1) / self.n**self.b
+        return result
+
+
+def given_first(n: int) -> Polynomials:
+    """The error is 1/n."""
+    return Polynomials(n, 1)
+
+
+def chosen_last(n: int) -> Polynomials:
+    """The error is n^{−3}."""
+    return Polynomials(n, 3)
+
+
+# --- the forms that the theorems of the paper have
+
+LARGEST_ERROR = "the largest error of an entry of dL/dT_0"
+FALSE_VANISHING: dict[str, Claim] = {"1/2": twice_vanishing, "1/8": half_vanishing}
+AS_PRINTED = FamilyTrial(
+    "the largest error of an entry of g_v, f exact", error, one_key, one_key_turned, "fᵀ for f", (4, 8, 16), ("n", "d")
+)
+KINK = FamilyTrial(LARGEST_ERROR, error, kink, no_kink, "φ = tanh for ReLU", (4, 8, 16), ("n", "d"))
+KINK_AROUND = replace(KINK, witness=kink_with_residuals, control=no_kink_with_residuals)
+GROWTH = FamilyTrial(
+    LARGEST_ERROR, error, many_layers, one_layer, "m = 1 for m = log2 n", (8, 16, 32), ("n", "d", "m")
+)
+RANK_OF_MANY = FamilyTrial(
+    "the rank of a polynomial of the scores with a relative error of n^(−m)",
+    rank,
+    as_many_layers,
+    as_few_layers,
+    "m = 1 for m = log2 n",
+    (2**14, 2**15),
+    ("e", "m"),
+)
+FRESH = FamilyTrial(
+    "the largest error of an entry of g̃_{t0}, from an exact G",
+    error,
+    fresh,
+    fresh_with_exact_factors,
+    "exact factors of f",
+    (2, 4, 8),
+    ("n", "d"),
+)
+GIVEN = FamilyTrial(
+    "the error behind H(X) = n X with a residual connection, that before being 1/n",
+    error,
+    given_first,
+    chosen_last,
+    "the error chosen after dH/dX",
+    (4, 8, 16),
+    ("n",),
+)
+SECOND_WRITTEN = FamilyTrial(
+    "entries of the U1 of the second layer for ‖U1V1ᵀ − f‖∞ ≤ 1/(3n)",
+    gaps.entries,
+    circle,
+    small_circle,
+    "W_V = I for W_V = 8n I",
+    (4, 8, 16, 32),
+    ("n", "d"),
+)
+SMALL = "an error of 1/poly(n) is below every constant for all large n"
+ANY_RELU = "g_t and g_v even as repaired in E.11 and G.3, forward pass with the same factors of f, φ = ReLU"
+ANY_PHI_SMOOTH = "|φ′| bounded, φ′ Lipschitz"
+BOUNDED_LAYERS = "|scores| ≤ B = o(log n) at every layer of the approximate pass"
+REPAIRED = "g_t and g_v as repaired in E.11 and G.3"
+LOSS = "dL/dT_m of at most poly(n) and Lipschitz with such a constant"
+ONE = f"{REPAIRED}; {ANY_PHI_SMOOTH}; {BOUNDED_LAYERS}; {LOSS}"
+FIXED = f"{ONE}; weights and hidden states of at most poly(n) at every layer; m fixed"
+TO_POLY = (
+    "with ω, ρ, L, L', |dL/dT_m|₁ and the Lipschitz constant of dL/dT at most n^c, the right side is at most"
+    " n^{c'} (e^{n^{c'} η} − 1) for some c' that depends on c and m alone, so at most n^{−k} for η ≤ n^{−2c'−k−1} and"
+    " large n. η = ln κ ≤ 3ε for a relative error ε ≤ 1/3 of the polynomial (own/polynomial), and ε ≥ 1/poly(n) has"
+    " rank n^{o(1)} (C.13). g_0 multiplies the error by d ω L more (H.2)"
+)
+
+
+def vanishes(trial: FamilyTrial, reading: str) -> Form:
+    """A printed error of 1/poly(n), and a family on which it is not small."""
+    return gaps.falls(trial, bounds.vanishing, FALSE_VANISHING, reading=reading, necessary=SMALL)
+
+
+def written(trial: FamilyTrial, reading: str) -> Form:
+    """A printed time of n^{1+o(1)}, and a family on which U1 alone has n² entries."""
+    return gaps.falls(trial, low_rank.few_entries, gaps.FALSE_ENTRIES, reading=reading, necessary=gaps.WRITTEN)
+
+
+def theorem(trial: ModelTrial, reading: str) -> Form:
+    """What is true of the error, with the hypotheses that the theorem needs."""
+    made = form(bounds.model_X_error, trial, FALSE_X, role="hypothesis", reading=reading)
+    return replace(made, implication=TO_POLY)
+
+
+FALSE_X: dict[str, Claim] = {
+    "f̃ taken for f": Altered(bounds.model_X_error, nothing, "eta"),
+    "η²/4 for η": Altered(bounds.model_X_error, second_order, "eta"),
+    "a tenth": Altered(bounds.model_X_error, tenth),
+}
+FALSE_W: dict[str, Claim] = {
+    "f̃ taken for f": Altered(bounds.model_W_error, nothing, "eta"),
+    "η²/4 for η": Altered(bounds.model_W_error, second_order, "eta"),
+    "a hundredth": Altered(bounds.model_W_error, hundredth),
+    "without the scale": Altered(bounds.model_W_error, nothing, "scale"),
+}
+FALSE_W_V: dict[str, Claim] = {
+    "f̃ taken for f": Altered(bounds.model_W_V_error, nothing, "eta"),
+    "η²/4 for η": Altered(bounds.model_W_V_error, second_order, "eta"),
+    "a tenth": Altered(bounds.model_W_V_error, tenth),
+}
+ONE_LAYER = ModelTrial("Σ of the errors of all entries of dL/dT_0", error_X, model=OneLayer)
+MANY_LAYERS = replace(ONE_LAYER, model=Model)
+
+
+def parts(model: type[Model]) -> tuple[Part, ...]:
+    """The bounds on the three gradients."""
+    of_X = replace(ONE_LAYER, model=model)
+    of_W = ModelTrial("the largest error of an entry of dL/d(W_Q W_Kᵀ), layer by layer", errors_W, model=model)
+    of_W_V = ModelTrial("the largest error of an entry of dL/dW_V, layer by layer", errors_W_V, model=model)
+    return (
+        Part(
+            kind="inequality",
+            name="dX",
+            claim="|g̃_0 − dL/dT_0|₁ ≤ c_0 ≤ Γ^m (c_m + γ_m Σ_i (L'/(L + r/(dω)) · dω z_i + δ_i + 2t_{i−1}/ρ)),"
+            " Γ = (r + Λ)(r + dωL), Λ = 4|τ|d³ρ²ω² + dω",
+            forms=(form(bounds.model_X_error, of_X, FALSE_X),),
+        ),
+        Part(
+            kind="inequality",
+            name="dW",
+            claim="‖g̃_{W_i} − dL/dW_i‖∞ ≤ 2|τ|dρ³ω (Δ_i + (δ_i + 3t_{i−1}/ρ) G_i)",
+            forms=(form(bounds.model_W_error, of_W, FALSE_W),),
+        ),
+        Part(
+            kind="inequality",
+            name="dW_V",
+            claim="‖g̃_{V_i} − dL/dW_{V_i}‖∞ ≤ ρ (Δ_i + (δ_i/2 + t_{i−1}/ρ) G_i)",
+            forms=(form(bounds.model_W_V_error, of_W_V, FALSE_W_V),),
+        ),
+    )
+
+
+def ours(id: str, title: str, parts: tuple[Part, ...], **more: Any) -> Statement:
+    return Statement(id=id, kind="bound", title=title, locus="altgrad's own, docs/theorems.md", parts=parts, **more)
+
+
+SETTING = (
+    "T_i = r Z_i + φ(Z_i W_g), Z_i = r T_{i−1} + Attn_i(T_{i−1}), r = 0, or 1 with residual connections",
+    "f̃ of the approximate pass made from its own scores, P(S̃) with κ = e^η where these lie",
+    "no entry of W_l = W_Q W_Kᵀ (of any head), W_V or W_g above ω, of a state of either pass above ρ",
+    "|φ′| ≤ L, and φ′ Lipschitz with the constant L'",
+    "γ_m = |dL/dT_m|₁, c_m its error",
+)
+STATEMENTS: tuple[Statement, ...] = (
+    ours(
+        "own/theorem: one layer",
+        "The gradients of one layer, with constants",
+        parts(OneLayer),
+        assumes=SETTING,
+        note="At m = 1 t_0 = 0 and δ_1 = κ − 1. No power of n is in it but what |dL/dT_1|₁ ≤ n d‖dL/dT_1‖∞ has. The"
+        " cost is that of the gradients with factors of rank binom(d+g, g), linear in n; the degree is that of"
+        " own/polynomial.",
+        related=("4.1", "H.3", "J.4"),
+    ),
+    ours(
+        "own/theorem: m layers",
+        "The gradients of m layers, with constants",
+        parts(Model),
+        assumes=SETTING,
+        note="The sum of |entries| of a cotangent grows by Γ per layer, which has no power of n: where ω, ρ and L are"
+        " at most polylog(n), m = o(log n) layers keep the rank n^{o(1)}; where they are n^c, m = o(log log n)"
+        " (docs/theorems.md).",
+        uses=("own/theorem: one layer",),
+        related=("4.2", "H.4", "J.5", "K.2", "B.1", "B.2", "B.3"),
+    ),
+)
