@@ -441,6 +441,66 @@ def log_rank_bound(d: int, bound: Any, digits: Any) -> arb:
     return G * (1 + (1 + d / G).log())
 
 
+def chebyshev_log_error(degree: int, bound: Any) -> arb:
+    r"""At least the logarithm of Chebyshev's stated bound, in closed form, as a ball, for B < 2g + 4.
+
+    .. math:: 2 e^B \sum_{k > g} I_k(B) \le \frac{2 e^{B + B^2/(4g+8)} (B/2)^{g+1}}{(g+1)!\, (1 - B/(2g+4))}
+
+    I_k(B) is at most (B/2)^k/k! · e^{B²/(4k+4)}, and I_{k+1}(B) at most (B/2)/(k+1) of I_k(B).
+    """
+    B, N = arb(bound), degree + 2
+    growth = B + B**2 / (4 * N) + arb(2).log() - (1 - B / (2 * N)).log()
+    return growth + (degree + 1) * (B / 2).log() - arb(N).lgamma()
+
+
+def degree_of_digits(bound: Any, digits: Any) -> int:
+    r"""The least degree g ≥ B/2 whose `chebyshev_log_error` is at most −digits, for B > 0: ε = e^{−digits}.
+
+    The bound and the digits may be integers and balls beyond any float.
+
+    >>> degree_of_digits(1, 100), least_degree(1.0, 3.7e-44)
+    (31, 31)
+    """
+    with ctx.workprec(BITS):
+        low = int((arb(bound) / 2).upper().ceil().unique_fmpz() or 0) - 1  # below which nothing is looked for
+        high = low + 1
+        while not chebyshev_log_error(high, bound) <= -digits:
+            low, high = high, 2 * high + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if chebyshev_log_error(middle, bound) <= -digits else (middle, high)
+        return high
+
+
+def rank_exponent(log2_n: int, bound: Any, digits: Any) -> arb:
+    r"""By which power of n the rank is bounded, for d = log2 n, |scores| ≤ B and ε = e^{−digits}, as a ball.
+
+    .. math:: \frac{\log \binom{d+g}{g}}{\log n}, \qquad d = \log_2 n
+
+    so that a cost proportional to n · rank is n to the power 1 more than that; g by `degree_of_digits`.
+
+    >>> rank_exponent(20, 1, 20 * arb(2).log()).str(2, radius=False)  # ε = 1/n at n = 2^20
+    '0.99'
+    """
+    g = degree_of_digits(bound, digits)
+    with ctx.workprec(BITS):
+        return _log_binomial(log2_n + g, g) / (log2_n * arb(2).log())
+
+
+def printed_rank_exponent(log2_n: int, bound: Any, digits: Any) -> arb:
+    r"""The same with the rank bound that I.1 prints.
+
+    .. math:: \frac{\log \binom{2(g+d)}{2g}}{\log n}, \qquad d = \log_2 n
+    """
+    g = degree_of_digits(bound, digits)
+    with ctx.workprec(BITS):
+        return _log_binomial(2 * (g + log2_n), 2 * g) / (log2_n * arb(2).log())
+
+
+def _log_binomial(n: int, k: int) -> arb:
+    return arb(n + 1).lgamma() - arb(k + 1).lgamma() - arb(n - k + 1).lgamma()
+
+
 @lru_cache(maxsize=64)
 def _tails(bound: float) -> tuple[arb, ...]:
     """2 e^B Σ_{k > g} I_k(B) for g = 0, 1, …

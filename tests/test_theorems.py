@@ -1,0 +1,120 @@
+"""What the documents say of the theorems, and the witnesses by hand."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flint import arb
+
+from proofs_checks import gaps, theorems
+from reference import error_bounds as bounds
+from reference import polynomial
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "theorems.md"
+POWERS = (10, 20, 32, 64, 256, 1_000, 10_000, 100_000, 1_000_000)  # n = 2^…
+
+
+def rows() -> list[str]:
+    """The table of exponents."""
+    lines = []
+    for e in POWERS:
+        log_n, percent = e * arb(2).log(), arb(100).log()
+        cases = ((1, log_n), (1, percent), (log_n.sqrt() / 2, log_n), (log_n.sqrt(), log_n))
+        found = [polynomial.rank_exponent(e, *case) for case in cases]
+        found.append(polynomial.printed_rank_exponent(e, 1, log_n))
+        lines.append(f"| 2^{e} | {' | '.join(x.str(2 if x < 0.095 else 3, radius=False) for x in found)} |")
+    return lines
+
+
+def test_the_table_of_exponents_is_what_is_computed() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    missing = [row for row in rows() if row not in text]
+    assert not missing, "\n".join(missing)
+
+
+@pytest.mark.parametrize(
+    ("log2_n", "digits", "exponent"),
+    [(20, "n", 0.99), (64, "n", 0.89), (1000, "n", 0.63), (10**6, "n", 0.35), (20, "100", 0.67), (64, "100", 0.31)],
+)
+def test_figures_that_are_quoted(log2_n: int, digits: str, exponent: float) -> None:
+    L = log2_n * arb(2).log() if digits == "n" else arb(100).log()
+    assert round(float(polynomial.rank_exponent(log2_n, 1, L)), 2) == exponent
+
+
+@pytest.mark.parametrize("n", [2, 5, 9])
+def test_the_parabola_is_diagonally_dominant(n: int) -> None:
+    """As docs/theorems.md has it: 1 − f_ii < 0.11, which leaves room for an error of 1/(3n)."""
+    f = gaps.parabola(n).f
+    assert all(1 - f[i, i] < arb(11) / 100 for i in range(n))
+
+
+def test_the_circle_grows() -> None:
+    """T_1 lies on a circle of radius c W_V with c > 0.24."""
+    for n in (3, 4, 7, 16):
+        radius = float(np.linalg.norm(theorems.circle(n).X[0].astype(float)))
+        assert radius > 1.9 * n
+        assert radius == pytest.approx(float(np.linalg.norm(theorems.circle(n).X[1].astype(float))))
+
+
+def test_the_kink_is_between_the_two_passes() -> None:
+    witness = theorems.kink(4)
+    exact, approximate = (p.Z[0][0, 0] for p in (witness.exact_pass, witness.approximate_pass))
+    assert exact * approximate < 0
+    assert abs(exact - approximate) < arb(1) / 16
+
+
+def test_the_error_of_the_kink_does_not_depend_on_n() -> None:
+    assert float(theorems.kink(4).error) == pytest.approx(float(theorems.kink(8).error), rel=1e-12)
+
+
+def layer_norm(z: list[Fraction]) -> tuple[bool, Fraction]:
+    """Sign and square of the first entry of (z − mean)/deviation."""
+    mean = sum(z, Fraction(0)) / len(z)
+    variance = sum(((x - mean) ** 2 for x in z), Fraction(0)) / len(z)
+    return z[0] > mean, (z[0] - mean) ** 2 / variance
+
+
+def test_layer_norm_is_no_function_of_one_product() -> None:
+    """It does not change when z is doubled, so it could take three values; it takes more from d = 3 on, not at 2."""
+    three = [[Fraction(k), Fraction(0), Fraction(1)] for k in range(2, 8)]
+    assert all(layer_norm(z) == layer_norm([2 * x for x in z]) for z in three)
+    assert len({layer_norm(z) for z in three}) == len(three) > 3
+    two = {layer_norm([Fraction(k), Fraction(1)]) for k in (-3, 0, 2, 7)}
+    assert two == {(False, Fraction(1)), (True, Fraction(1))}
+
+
+@pytest.mark.parametrize("residual", [0, 1])
+@pytest.mark.parametrize("m", [1, 2, 3])
+def test_the_closed_form_is_no_less_than_the_recursion(m: int, residual: int) -> None:
+    """As docs/theorems.md sums it up."""
+    d, rho, omega, tau, eta, L, curvature, size, start = 2, 0.7, 0.9, 0.5, 0.01, 1.1, 0.8, 3.0, 0.2
+    errors = bounds.model_errors(m, d, rho, omega, tau, eta, L, curvature, residual, size, start)
+    attention = bounds.attention_magnification(d, rho, omega, tau)
+    Gamma = (residual + attention) * (residual + d * omega * L)
+    terms = 0.0
+    for e in errors:
+        sigma = 2 * tau * d**2 * omega * rho * e.T
+        z = residual * e.T + d * omega * (e.T + rho * (eta / 2 + sigma))
+        terms += curvature / (L + residual / (d * omega)) * d * omega * z + e.weights + 2 * e.T / rho
+    closed = Gamma**m * (start + size * terms)
+    assert errors[0].dT <= closed * (1 + 1e-12)
+    assert residual or errors[0].dT == pytest.approx(closed)
+
+
+def test_the_bound_grows_by_a_power_per_layer() -> None:
+    """Γ for the cotangents, for an error of the loss alone."""
+    values: list[Any] = [bounds.model_X_error(m, 2, 1, 1, 1, 0, 1, 0, 0, 0, 1) for m in (1, 2, 3)]
+    assert values[1] / values[0] == values[2] / values[1] == (4 * 8 + 2) * 2
+
+
+def test_states_are_given_back_by_both_passes() -> None:
+    """The approximate pass is approximate, and by no more than κ."""
+    witness = theorems.fresh(4)
+    exact, approximate = witness.exact_pass.f[0][0], witness.approximate_pass.f[0][0]
+    ratios = [float(a / b) for a, b in zip(approximate.flat, exact.flat, strict=True)]
+    assert max(ratios) > 1 > min(ratios)
+    assert theorems.fresh_with_exact_factors(4).approximate_pass.f[0][0][1, 1].overlaps(exact[1, 1])
