@@ -417,19 +417,17 @@ class SmoothAround(Smooth):
 
 
 def balanced(kind: type[Witness], n: int) -> Witness:
-    """Rows (1, 1) and (−1, 1) by turns, scores ±1/2; for a row (1, 1), φ has its argument on either side of 0 in the
-    two passes, by the choice of W_V."""
-    G = [[1, 0]] * n
-    X, first, both = [[1 - 2 * (i % 2), 1] for i in range(n)], [[1, 0], [0, 0]], [[1, 1], [0, 0]]
-    probe = kind.of(n, 2, X=X, scale=Fraction(1, 2))
-    with ctx.workprec(BITS):
-        half = arb(1) / 2
-        up, down = taylor(half, probe.degree), taylor(-half, probe.degree)
-        middle = (half.tanh() + (up - down) / (up + down)) / 2
-        shift = -Fraction(float(middle)) - probe.residual
+    """Rows (3, 1) and (1, 1) by turns, scores 9/16, 3/16 and 1/16. For a row (3, 1), φ has its argument on either side
+    of 0 in the two passes, by the choice of W_V; for a row (1, 1) it is below −1/10 in both."""
+    X, G = [[3 - 2 * (i % 2), 1] for i in range(n)], [[1, 0]] * n
     made = kind.of(n, 2, X=X, G=G, scale=Fraction(1, 2))
-    W_V = [[1, 0], [ground_truth.ball(shift), 0]]
-    made.given = (Layer([ground_truth.balls(first)], ground_truth.balls(W_V), ground_truth.balls(both)),)
+    with ctx.workprec(BITS):
+        high, low = arb(9) / 16, arb(3) / 16  # scores of a row (3, 1)
+        exact = 1 + 2 / (1 + (low - high).exp())
+        near = 1 + 2 / (1 + taylor(low, made.degree) / taylor(high, made.degree))
+        shift = -Fraction(float((exact + near) / 2)) - 3 * made.residual
+    W, W_V, W_g = [[1 / 8, 0], [0, 0]], [[1, 0], [ground_truth.ball(shift), 0]], [[1, 1], [0, 0]]
+    made.given = (Layer([ground_truth.balls(W)], ground_truth.balls(W_V), ground_truth.balls(W_g)),)
     return made
 
 
@@ -456,10 +454,19 @@ class Growing(Witness):
 
 
 def grown(n: int, m: int) -> Witness:
-    """Rows 0 and 1 by turns, d = 1, W_V = n at every layer, W = 1 at the first and 0 at others; loss ½|T_m|²."""
-    made = Growing.of(n, 1, X=[[i % 2] for i in range(n)])
-    one, no, value = (ground_truth.balls([[x]]) for x in (1, 0, n))
-    made.given = tuple(Layer([one if i == 0 else no], value, one) for i in range(m))
+    """Rows (±1, 0 or 1, 1), n a multiple of 4, scores q_i k_j of their first two entries at the first layer, else 0.
+
+    The first layer has n(k − ½) for values. The mean over all rows, which the second layer takes, is 0: the weight on
+    k = 1 is σ(1) in one half of the rows and σ(−1) = 1 − σ(1) in the other. Every layer after it multiplies by n. The
+    loss is ½|T_m|², so that for m ≥ 2 T_m, dL/dT_m and all gradients are 0.
+    """
+    made = Growing.of(n, 3, X=[[1 - 2 * (i % 2), i // 2 % 2, 1] for i in range(n)], scale=Fraction(1, 3))
+    W, no, W_g = [[0, 3, 0], [0, 0, 0], [0, 0, 0]], [[0] * 3] * 3, gaps.identity(3)
+    first, later = [[0, 0, 0], [n, 0, 0], [-n / 2, 0, 0]], [[n, 0, 0], [0, 0, 0], [0, 0, 0]]
+    weights = [(W, first), *[(no, later)] * (m - 1)]
+    made.given = tuple(
+        Layer([ground_truth.balls(a)], ground_truth.balls(b), ground_truth.balls(W_g)) for a, b in weights
+    )
     return made
 
 

@@ -430,16 +430,14 @@ def rank_of_degree_before(d: int, degree: int) -> int:
 QK = ("X", "W_Q", "W_K", "W_V", "G")
 NO_BOUND = f"by Algorithm 1, entries of O(log n) bits and no bound on them, {PAPER_READING}, d = 3"
 SECOND_LAYER = "by Algorithm 1, no entry of X or X W above 1, W_V = 8n I at the first of m = 2 layers, d = 2"
-SAME_ERROR = "m = log2 n, the same error of f, below n^(−4), at every layer"
+SAME_ERROR = "m = log2 n, the same error of f, below n^(−4), at every layer; T_i and G_i of O(log n) bits too"
 PER_LAYER = (
     "Each of the m layers costs a multiple of n d (d + k1), forwards and backwards (E.11, F.5, G.4, H.2), for factors"
-    " of k1"
-    " columns"
+    " of k1 columns"
 )
 KINKS = (
     "φ may be any activation, and φ′ jump: with ReLU the gradient is off by a constant however small the error of f"
-    " is,"
-    " since the forward pass that the time allows is not exact."
+    " is, since the forward pass that the time allows is not exact."
 )
 CARRIED = ("X", "W", "W_V", "W_g", "x", "y", "z")
 CHAIN = chains.CarriedTrial("‖E · dT_0/dX‖∞", chains.behind_T_0, ("X", "W_g", "x", "y", "z"))
@@ -484,8 +482,8 @@ FALSE_HEADS: dict[str, Claim] = {
 TENTH_OF_STEP = Altered(bounds.fresh_and_magnified, theorems.tenth)
 CHAIN_TO_POLY = (
     "an error ε of 1/poly(n), d ≤ n^l, entries of W_g of at most 2^b ≤ n^c and |φ′| ≤ n^c where it is taken, as"
-    " entries of"
-    " dg/dX with O(log n) bits have it, give at most n^{1+l+2c} ε: an error of n^{−(1+l+2c+k)} becomes at most n^{−k}"
+    " entries of dg/dX with O(log n) bits have it, give at most n^{1+l+2c} ε: an error of n^{−(1+l+2c+k)} becomes at"
+    " most n^{−k}"
 )
 
 STATEMENTS: tuple[Statement, ...] = (
@@ -589,9 +587,9 @@ STATEMENTS: tuple[Statement, ...] = (
             ),
         ),
         uses=("1.3",),
-        note="What is tried is what 3.4 would then say of a layer with one, dL/dT_{i−1} ="
-        " Σ_{j,k} G_i(j,k) · dAttn_i(T_{i−1})_{j,k}/dT_{i−1}. The concatenation of heads is named too, but the Attn_i"
-        " of Definition 1.2 has one head, and no function of its output is the concatenation that K.1 forms.",
+        note="What is tried is what 3.4 would then say of a layer with one, dL/dT_{i−1} = Σ_{j,k} G_i(j,k) ·"
+        " dAttn_i(T_{i−1})_{j,k}/dT_{i−1}. The concatenation of heads is named too, but the Attn_i of Definition 1.2"
+        " has one head, and no function of its output is the concatenation that K.1 forms.",
     ),
     Statement(
         id="1.4",
@@ -651,10 +649,8 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="for every i ∈ [m] Algorithm 1 computes all gradient components of layer i in n^{1+o(1)} time",
                 fault="gap",
                 consequence="No bound on the entries is assumed, and one on those of X would not do: those of T_1 may"
-                " be"
-                " poly(n). Algorithm 1 then has factors of n columns. Faster algorithms of any kind are excluded by"
-                " Alman"
-                " and Song (2023, 2024) under a hypothesis on satisfiability.",
+                " be poly(n). Algorithm 1 then has factors of n columns. Faster algorithms of any kind are excluded by"
+                " Alman and Song (2023, 2024) under a hypothesis on satisfiability.",
                 forms=(
                     theorems.written(gaps.PARABOLA_WRITTEN, f"{NO_BOUND}, m = 1"),
                     theorems.written(theorems.SECOND_WRITTEN, SECOND_LAYER),
@@ -667,8 +663,8 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="the approximation error of the entire m-layer model is at most 1/poly(n)",
                 fault="gap",
                 consequence=f"{KINKS} With m = log2 n layers, as m = n^{{o(1)}} allows, an error of 1/poly(n) at one"
-                " of them"
-                " becomes n^{Ω(log n)}, and one that is chosen for m takes a rank that is no n^{o(1)} (H.4/step 4).",
+                " of them becomes n^{Ω(log n)}, and one that is chosen for m takes a rank that is no n^{o(1)}"
+                " (H.4/step 4).",
                 forms=(
                     theorems.vanishes(theorems.AS_PRINTED, "g_v as printed, exact factors, m = 1"),
                     theorems.vanishes(theorems.KINK, f"{theorems.ANY_RELU}, m = 1"),
@@ -679,6 +675,9 @@ STATEMENTS: tuple[Statement, ...] = (
         ),
         assumes=("d = O(log n)", "each number in the matrices has O(log n) bits", "m = n^{o(1)}"),
         uses=("1.3/text", "4.1", "5.5", "Alg 1"),
+        note="Its g_i may be layer norm and others (1.3); H.1 to H.4, on which it rests, have g_i(Z) = φ(Z W_g), and"
+        " layer norm of d ≥ 3 entries is not of this form (docs/theorems.md).",
+        related=("own/theorem: m layers", "own/exponent"),
     ),
     Statement(
         id="5.4",
@@ -722,8 +721,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="for i = m down to 1: g_t, g_w, g_v = SingleGrad(g_t), from g_t = dL/dT_m to dL/dT_0",
                 fault="error",
                 consequence="Even with exact factors of f what the loop ends with is not dL/dT_0, from n = 2 on: g_t"
-                " of"
-                " each layer is off as in E.11. With the repaired g_t it is.",
+                " of each layer is off as in E.11. With the repaired g_t it is.",
                 forms=(
                     form(formulas.MultiGrad_printed, LOOP, FALSE_LOOP, reading=f"{PAPER_READING}; exact factors"),
                     form(
@@ -744,9 +742,8 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="optimiser",
                 claim="g_w is handed to the optimiser of W_{Q_i} and W_{K_i}, g_v to the one of W_{V_i}",
                 fault="misprint",
-                consequence="An optimiser of W_Q that takes g_w for its gradient goes another way: g_w is the"
-                " gradient of"
-                " the product W_Q W_Kᵀ. C.3 has the chain rule to W_Q.",
+                consequence="An optimiser of W_Q that takes g_w for its gradient goes another way: g_w is the gradient"
+                " of the product W_Q W_Kᵀ. C.3 has the chain rule to W_Q.",
                 forms=(
                     form(
                         formulas.g_w_for_W_Q,
@@ -870,8 +867,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="in f(X)·H and (f(X) ⊙ (U Vᵀ))·H, f̂ in place of f gives the masked gradient components",
                 fault="error",
                 consequence="The sum of E.11, g_v of G.3 and the scale of F.4 are as wrong with f̂ as with f. Once"
-                " they"
-                " are repaired the replacement is right: the mask touches f alone.",
+                " they are repaired the replacement is right: the mask touches f alone.",
                 forms=(
                     form(
                         input_gradient.gradient_X_printed,
@@ -1245,7 +1241,6 @@ STATEMENTS: tuple[Statement, ...] = (
                 fault="gap",
                 consequence=KINKS,
                 forms=(
-                    theorems.vanishes(theorems.AS_PRINTED, "g_v, and with it g_t, as printed, exact factors"),
                     theorems.vanishes(theorems.KINK, theorems.ANY_RELU),
                     theorems.theorem(theorems.ONE_LAYER, theorems.ONE),
                 ),
@@ -1268,8 +1263,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 fault="gap",
                 consequence="An exact Attn_1 takes n² d operations. With factors of f in the forward pass, as the time"
                 " of Part 1 needs them, φ′ is taken at another place and dL/dT_1 at another T_1: G̃_1 is off, and by"
-                " an"
-                " amount that does not fall with the error of f if φ′ jumps (Part 2).",
+                " an amount that does not fall with the error of f if φ′ jumps (Part 2).",
                 forms=(
                     replace(G_form(formulas.G_of_T), reading="forward pass exact, in n² d operations"),
                     form(
@@ -1365,8 +1359,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="‖g̃_{t0} − dL/dg(X)‖∞ ≤ poly(n)‖g̃_k − dL/dT(X)‖∞ ≤ 1/poly(n)",
                 fault="gap",
                 consequence="The layer's own error is left out: from an exact cotangent the printed bound is 0, and"
-                " what"
-                " is computed with factors of f is not exact. With that of E.11 added, which is 1/poly(n), the"
+                " what is computed with factors of f is not exact. With that of E.11 added, which is 1/poly(n), the"
                 " conclusion stands.",
                 forms=(
                     gaps.falls(
@@ -1423,10 +1416,8 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="one layer, and k + 1 layers from k, give n^{1+o(1)} time and error ≤ 1/poly(n) for any m",
                 fault="gap",
                 consequence="The induction hides that poly(n) is another polynomial at every step: 4.2 allows m ="
-                " n^{o(1)}"
-                " layers. For a fixed m it stands; with entries of n^c up to m = o(log log n), with polylog(n) ones"
-                " up to"
-                " m = o(log n), the rank is n^{o(1)} (docs/theorems.md).",
+                " n^{o(1)} layers. For a fixed m it stands; with entries of n^c up to m = o(log log n), with"
+                " polylog(n) ones up to m = o(log n), the rank is n^{o(1)} (docs/theorems.md).",
                 forms=(
                     theorems.vanishes(theorems.GROWTH, SAME_ERROR),
                     gaps.falls(
@@ -1609,8 +1600,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="(n · d poly(n) + 1)(1/poly(n)) = poly(n), so that the error is bounded by 1/poly(n)",
                 fault="misprint",
                 consequence="From poly(n) the conclusion does not follow; from 1/poly(n), which must be meant, it"
-                " does,"
-                " if the second polynomial may be chosen after the first. J.4, J.5 and K.2 do the same.",
+                " does, if the second polynomial may be chosen after the first. J.4, J.5 and K.2 do the same.",
                 forms=(
                     theorems.vanishes(theorems.GIVEN, "for any two polynomials"),
                     replace(
@@ -1786,8 +1776,8 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="asymptotic",
                 name="magnification",
-                claim="each head magnifies the error by no more than n² · d · d_h · poly(n);"
-                " over h heads h · n² · d · d_h · poly(n) · (1/poly(n)) = 1/poly(n)",
+                claim="each head magnifies the error by no more than n² · d · d_h · poly(n); over h heads h · n² · d ·"
+                " d_h · poly(n) · (1/poly(n)) = 1/poly(n)",
                 forms=(
                     replace(
                         form(
@@ -1796,9 +1786,8 @@ STATEMENTS: tuple[Statement, ...] = (
                             FALSE_HEADS,
                             reading=f"the second polynomial chosen after the first; {WITH_BITS}; {POLY_D}",
                         ),
-                        implication="‖dY/ds‖∞ and ‖ds_l/dX‖∞, at most d ω + 2 |τ| d³ρ²ω² · ω, are at most n^c, which"
-                        " is the"
-                        " poly(n) that is printed; with d ≤ n^l an error of n^{−(k+c'+4)} of dL/dY becomes at most"
+                        implication="‖dY/ds‖∞ ≤ ω and ‖ds_l/dX‖∞ ≤ Λ (own/theorem) are at most n^c, which is the"
+                        " poly(n) that is printed; with d ≤ n^l an error of n^{−(k+2c+4+2l)} of dL/dY becomes at most"
                         " n^{−k}",
                     ),
                 ),

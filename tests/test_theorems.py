@@ -118,3 +118,12 @@ def test_states_are_given_back_by_both_passes() -> None:
     ratios = [float(a / b) for a, b in zip(approximate.flat, exact.flat, strict=True)]
     assert max(ratios) > 1 > min(ratios)
     assert theorems.fresh_with_exact_factors(4).approximate_pass.f[0][0][1, 1].overlaps(exact[1, 1])
+
+
+def test_all_that_grows_is_error() -> None:
+    """The exact states, cotangents and gradients are 0 from the second layer on; the approximate ones are not."""
+    witness = theorems.many_layers(8)
+    zero = [*witness.exact_pass.states[-1].flat, *witness.exact_gradient("T").flat]
+    assert all(abs(x) < arb(2) ** -200 for x in zero)
+    sizes = [float(theorems.largest([T])) for T in witness.approximate_pass.states[2:]]
+    assert sizes[1] == pytest.approx(8 * sizes[0])
