@@ -325,13 +325,13 @@ class ModelTrial(BoundTrial):
     def scope(self) -> str:
         count = "one layer" if self.model.most == 1 else f"m ≤ {self.model.most}"
         return (
-            f"{count}, n ≤ 4, d ≤ 3, with and without mask, heads and residual connections, φ one of identity, tanh"
+            f"{count}, n ≤ 3, d ≤ 3, with and without mask, heads and residual connections, φ one of identity, tanh"
             " and gelu, two losses, κ from 1 + 2⁻²⁰ to 10, f̃ off at will within it; balls"
         )
 
     @property
     def instances(self) -> SearchStrategy[Instance]:
-        return layers(*self.scales, masks=self.masks, max_n=4, max_d=3, single=False)
+        return layers(*self.scales, masks=self.masks, max_n=3, max_d=3, single=False)
 
     def symbols(self, instance: Instance) -> Model:
         return self.model(instance)
@@ -794,9 +794,9 @@ FALSE_X: dict[str, Claim] = {
 FALSE_W: dict[str, Claim] = {
     "f̃ taken for f": Altered(bounds.model_W_error, nothing, "eta"),
     "η²/4 for η": Altered(bounds.model_W_error, second_order, "eta"),
-    "a hundredth": Altered(bounds.model_W_error, hundredth),
     "without the scale": Altered(bounds.model_W_error, nothing, "scale"),
 }
+FALSE_W_SMALL: dict[str, Claim] = {"a hundredth": Altered(bounds.model_W_error, hundredth)}  # refused by one layer
 FALSE_W_V: dict[str, Claim] = {
     "f̃ taken for f": Altered(bounds.model_W_V_error, nothing, "eta"),
     "η²/4 for η": Altered(bounds.model_W_V_error, second_order, "eta"),
@@ -823,7 +823,7 @@ def parts(model: type[Model]) -> tuple[Part, ...]:
             kind="inequality",
             name="dW",
             claim="‖g̃_{W_i} − dL/dW_i‖∞ ≤ 2|τ|dρ³ω (Δ_i + (δ_i + 3t_{i−1}/ρ) G_i)",
-            forms=(form(bounds.model_W_error, of_W, FALSE_W),),
+            forms=(form(bounds.model_W_error, of_W, {**FALSE_W, **(FALSE_W_SMALL if model is OneLayer else {})}),),
         ),
         Part(
             kind="inequality",
