@@ -152,12 +152,20 @@ class CarriedTrial(BoundTrial):
         return Carried(instance)
 
 
+class Heads(Carried):
+    """Multi-head attention is the attention."""
+
+    @property
+    def ds_dX(self) -> Array:
+        return self.ds_dX_heads
+
+
 @dataclass(frozen=True)
 class HeadsTrial(EquationTrial):
     """As `EquationTrial`, on multi-head attention."""
 
-    def symbols(self, instance: Instance) -> Carried:
-        return Carried(instance)
+    def symbols(self, instance: Instance) -> Heads:
+        return Heads(instance)
 
 
 # --- measured

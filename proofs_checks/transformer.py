@@ -427,6 +427,7 @@ def rank_of_degree_before(d: int, degree: int) -> int:
     return low_rank.rank(d, degree - 1)
 
 
+CHOSEN = "polynomials chosen one after the other, from the first layer on"
 QK = ("X", "W_Q", "W_K", "W_V", "G")
 NO_BOUND = f"by Algorithm 1, entries of O(log n) bits and no bound on them, {PAPER_READING}, d = 3"
 SECOND_LAYER = "by Algorithm 1, no entry of X or X W above 1, W_V = 8n I at the first of m = 2 layers, d = 2"
@@ -1569,13 +1570,13 @@ STATEMENTS: tuple[Statement, ...] = (
                 fault="gap",
                 consequence="That of the last step: the polynomial of dL/dY_R must be chosen after that of dH/dX.",
                 forms=(
-                    theorems.vanishes(theorems.GIVEN, "whatever polynomial the error of dL/dY_R has"),
+                    theorems.vanishes(theorems.GIVEN, "polynomials given, that of the error of dL/dY_R too"),
                     replace(
                         form(
                             bounds.residual_magnification,
                             RESIDUAL_ERROR,
                             FALSE_RESIDUAL,
-                            reading=f"the polynomial of dL/dY_R may be chosen; {WITH_BITS}; {POLY_D}",
+                            reading=f"{CHOSEN}; {WITH_BITS}; {POLY_D}",
                         ),
                         implication="with ‖dH/dX‖∞ ≤ n^a and d ≤ n^l an error of n^{−(a+l+2+k)} becomes at most"
                         " n^{−k}",
@@ -1747,8 +1748,8 @@ STATEMENTS: tuple[Statement, ...] = (
         parts=(
             Part(
                 kind="identity",
-                name="gradient",
-                claim="dL/dX_m = (dL/dY_m)(dY_m/ds)(ds/dX_m) = Σ_{l=1}^{h} (dL/dY_m)(dY_m/ds)(ds_l/dX_m)",
+                name="gradient, 1st step",
+                claim="dL/dX_m = (dL/dY_m)(dY_m/ds)(ds/dX_m)",
                 forms=(
                     form(
                         formulas.gradient_of_concatenation,
@@ -1758,8 +1759,15 @@ STATEMENTS: tuple[Statement, ...] = (
                             **with_exchanged(formulas.gradient_of_concatenation, "ds_dX"),
                             "without dY/ds": chains.without_output_weights,
                         },
-                        reading="1st step, Y_m = s W_g",
+                        reading="Y_m = s W_g",
                     ),
+                ),
+            ),
+            Part(
+                kind="identity",
+                name="gradient, 2nd step",
+                claim="dL/dX_m = Σ_{l=1}^{h} (dL/dY_m)(dY_m/ds)(ds_l/dX_m)",
+                forms=(
                     form(
                         formulas.gradient_of_heads,
                         HEADS,
@@ -1768,7 +1776,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             "the first head alone": chains.first_head_alone,
                             "heads in the other order": chains.heads_reversed,
                         },
-                        reading="2nd step, Y_m = s W_g",
+                        reading="Y_m = s W_g",
                     ),
                 ),
             ),
@@ -1784,7 +1792,7 @@ STATEMENTS: tuple[Statement, ...] = (
                             bounds.multi_head_magnification,
                             HEADS_ERROR,
                             FALSE_HEADS,
-                            reading=f"the second polynomial chosen after the first; {WITH_BITS}; {POLY_D}",
+                            reading=f"{CHOSEN}; {WITH_BITS}; {POLY_D}",
                         ),
                         implication="‖dY/ds‖∞ ≤ ω and ‖ds_l/dX‖∞ ≤ Λ (own/theorem) are at most n^c, which is the"
                         " poly(n) that is printed; with d ≤ n^l an error of n^{−(k+2c+4+2l)} of dL/dY becomes at most"
@@ -1800,13 +1808,13 @@ STATEMENTS: tuple[Statement, ...] = (
                 consequence="The errors of the factors of f_l (E.11), 1/poly(n) each, are left out of the sum, and the"
                 " polynomial of dL/dY_m must be chosen after the others.",
                 forms=(
-                    theorems.vanishes(theorems.GIVEN, "whatever polynomial the error of dL/dY_m has, h = 1"),
+                    theorems.vanishes(theorems.GIVEN, "polynomials given, that of the error of dL/dY_m too; h = 1"),
                     replace(
                         form(
                             bounds.multi_head_magnification,
                             HEADS_ERROR,
                             FALSE_HEADS,
-                            reading=f"the polynomial of dL/dY_m may be chosen, f_l exact; {WITH_BITS}; {POLY_D}",
+                            reading=f"{CHOSEN}; f_l exact; {WITH_BITS}; {POLY_D}",
                         ),
                         implication="as for the magnification",
                     ),
