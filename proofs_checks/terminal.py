@@ -84,10 +84,17 @@ def _statement_row(j: Judgement) -> tuple[RenderableType, ...]:
     return (
         f"  {escape(j.statement.id)}",
         _coloured(j.verdict.standing, str(j.verdict)) + note,
-        j.derivation if j.derivation != "not checked" else f"[dim]{j.derivation}[/]",
+        _derivation(j.derivation),
         _kinds(j.evidence) if single else "",
         _worst(j.parts[0]) if single else "",
     )
+
+
+def _derivation(text: str) -> str:
+    """In a few words: which hypothesis it needs is said under the statement that lacks it."""
+    if text.startswith("needs "):
+        text = f"needs a hypothesis at {text.rpartition(' at ')[2]}"
+    return escape(text) if text != "not checked" else f"[dim]{text}[/]"
 
 
 def _part_row(p: PartJudgement) -> tuple[RenderableType, ...]:
@@ -97,7 +104,7 @@ def _part_row(p: PartJudgement) -> tuple[RenderableType, ...]:
 
 
 def _kinds(evidence: Iterable[Evidence]) -> str:
-    return ", ".join(dict.fromkeys(e.kind for e in evidence))
+    return "\n".join(dict.fromkeys(e.kind for e in evidence))
 
 
 def _worst(p: PartJudgement) -> str:
