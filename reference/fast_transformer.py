@@ -135,7 +135,7 @@ def fast_transformer_gradient(
     dX, g0_parameters = finish(gradients[0].X.value)  # (n, d)
     if g0 is not None:
         journal.reasons.append("g0 is given as functions: no bound passes through them")
-    through: Any = gradients[0].X if g0 is None else Bounded(dX, np.inf)  # (n, d)
+    through: Any = Bounded(dX, gradients[0].X.error if g0 is None else np.inf)  # (n, d)
     unknown: Any = {name: Bounded(array, np.inf) for name, array in g0_parameters.items()}
     whole = ModelGradient(value, through, gradients, loss_parameters, unknown)
     bound = _each(whole, lambda x: rounded_up(x.error, x.dtype))
