@@ -24,7 +24,7 @@ from reference.certificate import gamma, or_infinite, unit
 from reference.masked_product import BLOCK, RunningSum, blocks
 from reference.shapes import FloatArray
 
-__all__ = ["FUNCTION", "Bounded", "enlarged"]
+__all__ = ["FUNCTION", "Bounded", "enlarged", "matmul"]
 
 FUNCTION = 8  # roundings of an elementary function: four units in the last place
 
@@ -93,14 +93,15 @@ def _bounded(operand: Bounded | FloatArray) -> Bounded:
 
 
 def _product(x: Bounded, y: Bounded) -> Bounded:
-    """x @ y. A sum of more than `BLOCK` terms is taken in blocks, which are added up in float64."""
+    """x @ y as `matmul` does it."""
     k, u = x.shape[1], unit(x.dtype)
     terms = min(k, BLOCK) + (k / BLOCK * 2.0**-53 / u if k > BLOCK else 0) + (k > BLOCK)
     moved = x.error @ y.size + x.largest @ y.error + gamma(terms, u) * (x.size @ y.size)
-    return Bounded(_matmul(x.value, y.value), enlarged(moved, x.dtype, k))
+    return Bounded(matmul(x.value, y.value), enlarged(moved, x.dtype, k))
 
 
-def _matmul(x: FloatArray, y: FloatArray) -> FloatArray:
+def matmul(x: FloatArray, y: FloatArray) -> FloatArray:
+    """x @ y. A sum of more than `BLOCK` terms is taken in blocks, which are added up in float64."""
     if x.shape[1] <= BLOCK:
         return x @ y
     total = RunningSum(len(x), y.shape[1])

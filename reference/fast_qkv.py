@@ -221,7 +221,8 @@ def prepare(
     """The heads with one polynomial for all of them."""
     if method not in METHODS:
         refuse(words.function, "method", f"is {method!r}", "one of " + ", ".join(map(repr, METHODS)))
-    _check_rtol(rtol, words.function)
+    if rtol is not None:
+        check_rtol(rtol, words.function)
     ranges = [measure(head, words) for head in heads]
     widest = max(ranges, key=lambda r: r.scores)
     if not isfinite(widest.scores):
@@ -232,9 +233,9 @@ def prepare(
     return fast, chosen
 
 
-def _check_rtol(rtol: Any, function: str) -> None:
+def check_rtol(rtol: Any, function: str) -> None:
     real = isinstance(rtol, int | float | np.floating) and not isinstance(rtol, bool)
-    if rtol is not None and not (real and 0 < rtol <= sys.float_info.max):  # an int may be beyond float64
+    if not (real and 0 < rtol <= sys.float_info.max):  # an int may be beyond float64
         refuse(function, "rtol", f"is {reprlib.repr(rtol)}", "a positive finite number")
 
 

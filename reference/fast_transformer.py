@@ -23,7 +23,7 @@ import numpy as np
 
 from reference.bounded import FUNCTION, Bounded, enlarged
 from reference.certificate import unit
-from reference.fast_qkv import METHODS, Approximation, Method
+from reference.fast_qkv import METHODS, Approximation, Method, check_rtol
 from reference.loss import Loss
 from reference.perturbation import gradient_moved, output_moved
 from reference.qkv import QKVGradient, Wording, fast_backward, fast_forward
@@ -68,6 +68,7 @@ class Journal:
     ranks: dict[int, int] = field(default_factory=dict)
     errors: dict[int, float] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
+    unknown: bool = False  # whether a function was met of which no bound is known
 
     def attention(self, i: int, fast: Approximation) -> None:
         self.degrees[i], self.ranks[i], self.errors[i] = fast.degree, fast.rank, fast.relative_error
@@ -122,6 +123,7 @@ def fast_transformer_gradient(
     function = "fast_transformer_gradient"
     if method not in METHODS:
         refuse(function, "method", f"is {method!r}", "one of " + ", ".join(map(repr, METHODS)))
+    check_rtol(rtol, function)
     journal = Journal()
     steps = [
         _bounded_step(step, i, rtol, method, journal) for i, step in enumerate(checked_layers(function, layers, X), 1)
@@ -133,12 +135,15 @@ def fast_transformer_gradient(
     dX, g0_parameters = finish(gradients[0].X.value)  # (n, d)
     if g0 is not None:
         journal.reasons.append("g0 is given as functions: no bound passes through them")
-    through: Any = gradients[0].X if g0 is None else Bounded(dX, np.inf)  # (n, d)
+    through: Any = Bounded(dX, gradients[0].X.error if g0 is None else np.inf)  # (n, d)
     unknown: Any = {name: Bounded(array, np.inf) for name, array in g0_parameters.items()}
     whole = ModelGradient(value, through, gradients, loss_parameters, unknown)
+    bound = _each(whole, lambda x: rounded_up(x.error, x.dtype))
+    if not journal.unknown:
+        _name_overflow(states, bound, journal)
     return Approximation(
         value=_each(whole, lambda x: x.value),
-        bound=_each(whole, lambda x: rounded_up(x.error, x.dtype)),
+        bound=bound,
         degree=tuple(journal.degrees.values()),
         rank=tuple(journal.ranks.values()),
         relative_error=tuple(journal.errors.values()),
@@ -157,6 +162,19 @@ def _each(gradient: Any, of: Callable[[Bounded], Any]) -> ModelGradient:
     )
 
 
+def _name_overflow(states: list[Bounded], bound: ModelGradient, journal: Journal) -> None:
+    """Of all bounds that overflowed, name the first: forward, at the loss, backward."""
+    for i, T in enumerate(states):
+        if not np.isfinite(T.error).all():
+            return journal.note(i, "the bound on its output overflows")
+    if not np.isfinite([bound.value, *(array.max() for array in bound.loss.values())]).all():
+        journal.reasons.append("the bound on the loss or on its parameters' gradients overflows")
+    for i, gradient in reversed(list(enumerate(bound.layers, 1))):
+        if not all(np.isfinite(array).all() for array in vars(gradient).values() if array is not None):
+            return journal.note(i, f"a bound on its gradients overflows {gradient.X.dtype}")
+    return None
+
+
 def _loss(
     function: str, loss: Loss, T: Bounded, X: FloatArray, journal: Journal
 ) -> tuple[Any, Bounded, dict[str, Any]]:
@@ -166,6 +184,7 @@ def _loss(
         errors = loss.bounded(T)
     else:
         journal.reasons.append("the loss has no method `bounded`: nothing is known of how it moves with T")
+        journal.unknown = True
         errors = np.inf, np.inf, dict.fromkeys(parameters, np.inf)
     error, cotangent_error, parameter_errors = errors
     return (
@@ -183,6 +202,7 @@ def _bounded_step(step: Step, i: int, rtol: float, method: Method, journal: Jour
     slopes = SLOPES.get(step.layer.activation) if isinstance(step.layer.activation, str) else None
     if slopes is None:
         journal.note(i, "its activation is a pair of functions, nothing is known of their slopes")
+        journal.unknown = True
     words = BoundedWording(*step.words)
     attention = Attention(step.layer, words, rtol, method, partial(journal.attention, i))
     return step._replace(
@@ -240,11 +260,12 @@ class Attention:
             return fast_backward(Q.value, K.value, V, G, *self._options(Q), method, self.words)
 
         def column_sums(z: FloatArray) -> FloatArray:
-            rounded = rounded_up(z, Q.dtype)  # (h, n, 2 d_h)
-            if not np.isfinite(rounded).all():
+            if not np.isfinite(z).all():
                 return np.full(z.shape, np.inf)
+            size = 2.0 ** min(np.ceil(np.log2(z.max())), 1023)  # or sums may overflow
+            rounded = rounded_up(np.nextafter(z / size, np.inf), Q.dtype)  # (h, n, 2 d_h)
             sums = vjp(np.zeros_like(rounded), rounded, "differentiate")
-            return sums.value.V.astype(np.float64) + sums.bound.V  # (h, n, 2 d_h)
+            return size * (sums.value.V.astype(np.float64) + sums.bound.V)  # (h, n, 2 d_h)
 
         fast = vjp(V.value, G.value, self.method)
         moved = gradient_moved(Q, K, V, G, 1 / Q.shape[-1], column_sums)

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.bounded import FUNCTION, Bounded
+from reference.bounded import FUNCTION, Bounded, matmul
 from reference.certificate import gamma, unit
 from reference.qkv import Wording
 from reference.shapes import FloatArray, check_operands, refuse
@@ -220,7 +220,7 @@ class SquaredLoss:
     def bounded(self, T: Bounded) -> Errors:
         """T − target moves as T does. Shapes: T (n, d) -> number, (n, d), {}."""
         difference = T - self.target  # (n, d)
-        return _sum_error(difference * difference), difference.error, {}
+        return _sum_error(difference * difference) / 2, difference.error, {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,35 +252,40 @@ class CrossEntropyLoss:
         check_operands(words.function, {"T": T, "W_out": W_out}, {"T": "n d", "W_out": "d d_voc"})
         _check_labels(words.function, self.labels, len(T), W_out.shape[1])
         gold = np.arange(len(T)), self.labels  # the places where Y_gt is 1
-        logits = self._logits(words.finite("T W_out", T @ W_out))  # (n, d_voc)
+        logits = self._logits(words.finite("T W_out", matmul(T, W_out)))  # (n, d_voc)
         u = np.exp(logits)  # (n, d_voc)
         value = words.finite("the loss", (np.log(u.sum(axis=1)) - logits[gold]).sum())  # number
         error = f(u)  # (n, d_voc), p, then p - Y_gt in place
         error[gold] -= 1
-        cotangent = words.finite("the gradient on T", error @ W_out.T)  # (n, d)
-        return float(value), cotangent, {"W_out": words.finite("the gradient on W_out", T.T @ error)}  # (d, d_voc)
+        cotangent = words.finite("the gradient on T", matmul(error, W_out.T))  # (n, d)
+        return (
+            float(value),
+            cotangent,
+            {"W_out": words.finite("the gradient on W_out", matmul(T.T, error))},
+        )  # (d, d_voc)
 
     def bounded(self, T: Bounded) -> Errors:
-        """p moves by a factor within e^{±2σ}, σ what a logit moves by.
+        """Odds p/(1 − p) move by a factor within e^{±2σ}, σ what a logit moves by, so p by (e^{2σ} − 1) p (1 − p).
 
-        Shapes: T (n, d) -> number, (n, d), {"W_out": (d, d_voc)}. The loss moves by 2σ in
-        each row. Each exponential and logarithm counts as eight roundings.
+        Shapes: T (n, d) -> number, (n, d), {"W_out": (d, d_voc)}. The loss moves by 2σ in each row. Each exponential
+        and logarithm counts as eight roundings.
         """
-        Z, u = T @ self.W_out, unit(T.dtype)  # (n, d_voc)
+        Z, u, tiny = T @ self.W_out, unit(T.dtype), float(np.finfo(T.dtype).tiny)  # (n, d_voc)
         (n, d_voc), gold = Z.shape, (np.arange(len(self.labels)), self.labels)
-        sigma = (Z.error + 4 * u * Z.size).max(axis=1, keepdims=True)  # (n, 1), with the subtraction of the maximum
+        subtraction = 4 * u * Z.size.max(axis=1, keepdims=True)  # (n, 1), of the maximum
+        sigma = Z.error.max(axis=1, keepdims=True) + subtraction  # (n, 1)
         logits = self._logits(Z.value)  # (n, d_voc)
         p = f(np.exp(logits)).astype(np.float64)  # (n, d_voc)
-        moved = np.minimum(np.expm1(2 * sigma + (2 * FUNCTION + d_voc + 4) * u) * p, 1)  # (n, d_voc)
+        r = np.expm1((2 * FUNCTION + d_voc + 4) * u)  # relative rounding of p
+        slope = (p + 2 * tiny) * (1 - p + r)  # (n, d_voc), p may have underflowed
+        moved = np.minimum((1 + r) * np.expm1(2 * sigma) * slope + r * p, 1)  # (n, d_voc)
         p[gold] -= 1  # p − Y_gt
-        error = Bounded(p.astype(T.dtype), moved + 2 * u + 2 * float(np.finfo(T.dtype).tiny))  # (n, d_voc)
-        W_out_gradient = T.T @ error  # (d, d_voc)
-        rounding = gamma(n, u) * (T.size.T @ error.size)  # (d, d_voc), of one sum over the rows
+        error = Bounded(p.astype(T.dtype), moved + 2 * u + 2 * tiny)  # (n, d_voc)
 
         log_sum = np.log(np.exp(logits.astype(np.float64)).sum(axis=1))  # (n,)
         of_rows = 2 * sigma[:, 0] + (2 * FUNCTION + d_voc) * u * (1 + log_sum - logits[gold])  # (n,)
         value = (of_rows + gamma(n + 2, u) * (1 + log_sum - logits[gold])).sum() * (1 + n * 2.0**-50)
-        return float(value), (error @ self.W_out.T).error, {"W_out": W_out_gradient.error + rounding}
+        return float(value), (error @ self.W_out.T).error, {"W_out": (T.T @ error).error}
 
     @staticmethod
     def _logits(Z: FloatArray) -> FloatArray:

@@ -16,8 +16,10 @@ with :math:`\mu_i = \sum_c |\tilde G_{ic}| \bar v_c`, half a bound on the range 
 
 .. math:: \Delta_i = \sum_c \bigl(|\tilde G_{ic}| \max_j E^V_{jc} + E^G_{ic} (\bar v_c + \max_j E^V_{jc})\bigr)
 
-a bound on how far q_ij moves. Where σ_i is so large that f_ij ≤ 1 says more than f_ij ≤ e^{2σ_i} f̃_ij, the first is
-used. `docs/models.md` has the derivations. All arrays may have leading dimensions (heads); bounds are float64.
+a bound on how far q_ij moves. Over a row, :math:`\sum_j |\tilde p - p|_{ij} \le 2 \min(\sigma_i, 1) \mu_i + \Delta_i`.
+Where σ_i is so large that f_ij ≤ 1 says more than f_ij ≤ e^{2σ_i} f̃_ij, the first is used, which gives
+:math:`|\tilde p - p|_{ij} \le (\mu_i + \Delta_i)/2`. `docs/models.md` has the derivations.
+All arrays may have leading dimensions (heads); bounds are float64.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ from collections.abc import Callable
 import numpy as np
 
 from reference.bounded import Bounded, enlarged
-from reference.certificate import or_infinite
 from reference.qkv import QKVGradient
 from reference.shapes import FloatArray
 
@@ -58,13 +59,13 @@ def gradient_moved(
     v, E_V = _half_range(V), _worst(V)  # (..., e, 1) both
     mu, delta = G.size @ v, G.size @ E_V + G.error @ (v + E_V)  # (..., n, 1) both
     factor, more = np.exp(2 * sigma), np.expm1(2 * sigma)  # (..., n, 1) both
-    w = or_infinite(2 * more * mu + 2 * factor * delta)  # (..., n, 1)
-    rows = np.minimum(w, 2 * mu + delta)  # (..., n, 1), at least the sum of |p̃ − p| over the row
+    w = 2 * more * mu + 2 * factor * delta  # (..., n, 1)
+    rows = 2 * np.minimum(sigma, 1) * mu + delta  # (..., n, 1), at least the sum of |p̃ − p| over the row
     dQ = tau * (rows * _row(_half_range(K)) + (mu + delta) * _row(_worst(K)))  # (..., n, d)
 
     far = ~(factor <= K.shape[-2])  # (..., n, 1), where f ≤ 1 is taken
-    for_K = np.where(far, 2 * mu * Q.size, w * Q.size + 2 * factor * (mu + delta) * Q.error)  # (..., n, d)
-    for_V = np.where(far, G.size, more * G.size + factor * G.error)  # (..., n, e)
+    for_K = np.where(far, 0, w * Q.size + 2 * factor * (mu + delta) * Q.error)  # (..., n, d)
+    for_V = np.where(far, 0, more * G.size + factor * G.error)  # (..., n, e)
     anywhere_K = np.where(far, (mu + delta) / 2 * Q.largest, 0).sum(axis=-2, keepdims=True)  # (..., 1, d)
     anywhere_V = np.where(far, G.largest, 0).sum(axis=-2, keepdims=True)  # (..., 1, e)
     sums = column_sums(enlarged(np.concatenate([for_K, for_V], axis=-1), Q.dtype, d))  # (..., m, d + e)

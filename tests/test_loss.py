@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytest
 from flint import arb, arb_series, ctx
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reference import AltgradError, CrossEntropyLoss, LinearLoss, SquaredLoss
+from reference.bounded import Bounded
 from reference.loss import (
     cross_entropy,
     cross_entropy_gradient,
@@ -22,6 +23,7 @@ from reference.loss import (
     loss_of_units,
     squared_units,
 )
+from reference.masked_product import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,6 +173,127 @@ def test_one_class_has_no_loss() -> None:
     assert value == 0
     assert not cotangent.any()
     assert not parameters["W_out"].any()
+
+
+# ------------------------------------------------------------------------------------- where T is known within a bound
+
+
+def losses(start: Case) -> dict[str, Any]:
+    return {
+        "linear": LinearLoss(start.C),
+        "squared": SquaredLoss(start.C),
+        "cross-entropy": CrossEntropyLoss(start.W_out, start.labels),
+    }
+
+
+def exact_losses(start: Case, T: Any) -> dict[str, list[tuple[str, Any]]]:
+    """Value, gradient and parameters' gradients of each at T (balls), from the definitions."""
+    C, W = balls(start.C), balls(start.W_out)
+    u, Y_gt = np.exp(T @ W), np.eye(W.shape[1])[start.labels]  # (n, V) both
+    D = u.sum(axis=1)  # (n,)
+    of_class = (u * Y_gt).sum(axis=1)  # (n,)
+    error = u / D[:, None] - Y_gt  # (n, V)
+    return {
+        "linear": [("value", (C * T).sum()), ("dL/dT", C)],
+        "squared": [("value", ((T - C) * (T - C)).sum() / 2), ("dL/dT", T - C)],
+        "cross-entropy": [("value", np.log(D / of_class).sum()), ("dL/dT", error @ W.T), ("W_out", T.T @ error)],
+    }
+
+
+def moved(start: Case, E: float, side: Any) -> Any:
+    """The exact T that lies E to one side of start.T, entry by entry."""
+    return balls(start.T) + balls(E * side.astype(float))
+
+
+def assert_bounds_hold(start: Case, E: float, side: Any) -> None:
+    exact = exact_losses(start, moved(start, E, side))
+    for name, loss in losses(start).items():
+        value, cotangent, parameters = loss(start.T)
+        with np.errstate(all="ignore"):  # as the model's gradient calls it
+            of_value, of_cotangent, of_parameters = loss.bounded(Bounded(start.T, E))
+        assert set(of_parameters) == set(parameters)
+        computed = [
+            (value, of_value),
+            (cotangent, of_cotangent),
+            *((parameters[k], of_parameters[k]) for k in parameters),
+        ]
+        for (what, true), (ours, bound) in zip(exact[name], computed, strict=True):
+            assert_within(f"{name}: {what}", ours, true, np.broadcast_to(bound, np.shape(ours)))
+
+
+@settings(max_examples=300)
+@given(cases(), st.sampled_from([0.0, 1e-9, 1e-3, 0.5, 40.0, 1e5]), st.integers(0, 2**32 - 1), st.booleans())
+def test_bounds(start: Case, E: float, seed: int, pushed: bool) -> None:
+    """At a corner of the box, by chance or where T moves each row's probability from one class to another."""
+    rng = np.random.default_rng(seed)
+    side = rng.choice([-1, 1], size=start.T.shape)
+    if pushed:
+        one, other = rng.integers(0, start.W_out.shape[1], size=(2, len(start.T)))
+        side = np.where(start.W_out[:, one] > start.W_out[:, other], 1, -1).T
+    assert_bounds_hold(start, E, side)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("d", "d_voc"), [(2 * BLOCK + 3, 2), (2, 2 * BLOCK + 3)])
+def test_bounds_of_long_sums(d: int, d_voc: int, dtype: Any) -> None:
+    start = case(2, d, d_voc, dtype=dtype)
+    for E in (0.0, 1e-3):
+        assert_bounds_hold(start, E, np.ones(start.T.shape))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_probability_that_underflows_may_be_large(dtype: Any) -> None:
+    """The second class has no probability left in the dtype; at the exact T it has nearly all."""
+    far = 55 if dtype == np.float32 else 400
+    start = Case(np.array([[1]], dtype), np.ones((1, 1), dtype), np.array([[far, -far]], dtype), np.array([0]))
+    assert CrossEntropyLoss(start.W_out, start.labels)(start.T)[1] == 0
+    assert_bounds_hold(start, 1.125, -np.ones((1, 1)))
+
+
+def test_the_bounds_of_sums_are_attained() -> None:
+    """Linear: T moves along C. Squared: T moves away from the target, from far and from the target itself."""
+    start, spare = case(), 1 + 1e-9
+    far = float(exact_losses(start, moved(start, 0.5, np.sign(start.C)))["linear"][0][1]) - (start.C * start.T).sum()
+    assert LinearLoss(start.C).bounded(Bounded(start.T, 0.5))[0] <= far * spare
+    for distance in (0.0, 8.0):
+        loss, T = SquaredLoss(start.C), start.C + distance
+        attained = T.size * ((distance + 0.5) ** 2 - distance**2) / 2
+        of_value, of_cotangent, _ = loss.bounded(Bounded(T, 0.5))
+        assert attained <= of_value <= attained * spare
+        assert np.max(of_cotangent) <= 0.5 * spare
+
+
+def test_the_bounds_of_cross_entropy_are_attained() -> None:
+    """Two classes with logits ±T: the loss moves by 2σ less log 2, the odds by a factor e^{2σ}."""
+    W = np.array([[1.0, -1.0]])
+    for E in (5.0, 40.0):
+        move = np.log1p(np.exp(2 * E)) - np.log(2)
+        assert move <= CrossEntropyLoss(W, np.array([1])).bounded(Bounded(np.zeros((1, 1)), E))[0] <= move + 0.7
+    for T, E in ((0.0, 1e-5), (10.0, 0.125), (10.0, 0.5), (10.0, 2.0)):
+        _, of_cotangent, of_W = CrossEntropyLoss(W, np.array([0])).bounded(Bounded(np.array([[T]]), E))
+        move = 1 / (1 + np.exp(2 * (T - E))) - 1 / (1 + np.exp(2 * T))
+        assert 2 * move <= np.max(of_cotangent) <= 2 * move * (1 + 1e-4)
+        attained = (T + E) * move + E / (1 + np.exp(2 * T))
+        assert attained <= of_W["W_out"][0, 1] <= attained * (1 + 1e-4)
+
+
+@pytest.mark.parametrize(("n", "V"), [(2, 200), (200, 2)])
+def test_rounding_of_cross_entropy_is_that_of_the_longest_path(n: int, V: int) -> None:
+    """All logits are 0, all p are 1/V. Exponentials and logarithms are off by 8 roundings, sums by one for each term.
+
+    Of p: two exponentials, V − 1 additions, a division; of p − 1 one more; then a product with W_out, here 1.
+    """
+    u = 2.0**-53
+    T, loss = Bounded(np.zeros((n, V))), CrossEntropyLoss(np.eye(V), np.zeros(n, int))
+    of_value, cotangent, _ = loss.bounded(T)
+    of_cotangent: Any = cotangent
+    of_row = (8 + V - 1) * u + (8 + 1) * u * math.log(V)
+    assert of_value >= n * (of_row + (n - 1) * u * math.log(V))
+    of_p = (8 + 8 + V) * u / V
+    gold, other = 1 - 1 / V, 1 / V
+    assert (of_cotangent[:, 0] >= of_p + u * gold + V * u * gold).all()
+    assert (of_cotangent[:, 1:] >= of_p + V * u * other).all()
+    assert np.max(of_cotangent) <= 3 * (of_p + u * gold + V * u * gold)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64])
