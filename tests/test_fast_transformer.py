@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import autograd
@@ -281,6 +282,10 @@ def table() -> str:
     for (m, *plain), (_, *residual) in zip(growth(False), growth(True), strict=True):
         lines.append(f"| {m} | " + " | ".join(f"{x:.1g}" for x in (*plain, *residual)) + " |")
     return "\n".join(lines)
+
+
+def test_the_table_in_the_documents() -> None:
+    assert table() in (Path(__file__).parent.parent / "docs" / "models.md").read_text("utf-8")
 
 
 def test_growth() -> None:
