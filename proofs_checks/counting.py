@@ -28,7 +28,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from math import prod
 from types import ModuleType
 from typing import Any
@@ -286,7 +286,6 @@ def counted(*more: ModuleType) -> Iterator[Tally]:
     fresh: dict[int, Any] = {}
     before = [(module, name, value) for module in {*MODULES, *more} for name, value in vars(module).items()]
     collecting = gc.isenabled()
-    gc.collect()
     gc.disable()  # when it frees what is in cycles depends on what ran before
     _tally = Tally()
     try:
@@ -320,11 +319,20 @@ def count(function: Callable[..., Any], *operands: Any, lift: bool = True, **opt
     Operands that are arrays become counted ones, unless `lift` is off: a function that checks its operands takes plain
     arrays only, and makes counted ones of them itself.
     """
-    with counted(sys.modules[function.__module__]) as tally:
+    with counted(*_modules(function)) as tally:
         given = tuple(map(_view, operands)) if lift else operands
         options = {name: _view(x) for name, x in options.items()} if lift else options
         value = function(*given, **options)
         return Count(tally.operations, tally.peak, value)
+
+
+def _modules(function: Any) -> Iterator[ModuleType]:
+    """Where a function is written, and whatever functions it holds as its fields."""
+    yield sys.modules[function.__module__]
+    if is_dataclass(function):
+        for inner in fields(function):
+            if callable(getattr(function, inner.name)):
+                yield from _modules(getattr(function, inner.name))
 
 
 def _view(x: Any) -> Any:

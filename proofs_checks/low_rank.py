@@ -13,7 +13,7 @@ import numpy as np
 from flint import arb, arb_mat, ctx
 from hypothesis.strategies import SearchStrategy
 
-from proofs_checks import gaps
+from proofs_checks import cost, gaps
 from proofs_checks.equation import (
     PAPER_READING,
     UNIT_READING,
@@ -921,7 +921,12 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(kind="asymptotic", name="time", claim="U3 and V3 can be constructed explicitly in n^{1+o(1)} time"),
+            Part(
+                kind="asymptotic",
+                name="time",
+                claim="U3 and V3 can be constructed explicitly in n^{1+o(1)} time",
+                forms=(cost.C_15,),
+            ),
         ),
         assumes=(
             "k1 = n^{o(1)}",
@@ -992,7 +997,12 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(kind="asymptotic", name="time", claim="U4 and V4 can be constructed explicitly in n^{1+o(1)} time"),
+            Part(
+                kind="asymptotic",
+                name="time",
+                claim="U4 and V4 can be constructed explicitly in n^{1+o(1)} time",
+                forms=(cost.C_16,),
+            ),
         ),
         assumes=(
             "k1 = n^{o(1)}",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from flint import arb
 
+from proofs_checks import cost
 from proofs_checks.equation import EquationTrial, form
 from proofs_checks.falsify import wrong_sign_or_factor
 from proofs_checks.instances import CLASSES, Array, Instance, paper_scale
@@ -268,7 +269,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="Algorithm 2 returns Y = (M ⊙ (U0V0ᵀ)) v for U0, V0 ∈ R^{n×k} and v ∈ R^n",
                 forms=(form(formulas.causal_mask, TIMES_VECTOR, FALSE_VECTOR),),
             ),
-            Part(kind="cost", name="time", claim="it takes O(nk) time"),
+            Part(kind="cost", name="time", claim="it takes O(nk) time", forms=(cost.I_3,)),
         ),
         uses=("I.2", "Alg 2"),
         note="Quoted from earlier work of three of the authors with Liu and Yin (2024); no proof here.",
@@ -313,8 +314,8 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(kind="cost", name="cost", claim="it takes O(n k k_H) time"),
-            Part(kind="asymptotic", name="time", claim="it takes n^{1+o(1)} time"),
+            Part(kind="cost", name="cost", claim="it takes O(n k k_H) time", forms=(cost.I_4_COST,)),
+            Part(kind="asymptotic", name="time", claim="it takes n^{1+o(1)} time", forms=(cost.I_4_TIME,)),
         ),
         assumes=("U0, V0 ∈ R^{n×k}, k = n^{o(1)}", "H ∈ R^{n×k_H}, k_H = n^{o(1)}"),
         uses=("I.2", "I.3"),
@@ -325,7 +326,12 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Masked attention matrix times a matrix",
         locus="Appendix I.2, Lemma I.6",
         parts=(
-            Part(kind="asymptotic", name="Part 1", claim="f̂(X) H is approximated in n^{1+o(1)} time"),
+            Part(
+                kind="asymptotic",
+                name="Part 1",
+                claim="f̂(X) H is approximated in n^{1+o(1)} time",
+                forms=(cost.I_6_PART_1,),
+            ),
             Part(
                 kind="identity",
                 name="Part 1, product",
@@ -342,7 +348,12 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(kind="asymptotic", name="Part 2", claim="(f̂(X) ⊙ (U Vᵀ)) H is approximated in n^{1+o(1)} time"),
+            Part(
+                kind="asymptotic",
+                name="Part 2",
+                claim="(f̂(X) ⊙ (U Vᵀ)) H is approximated in n^{1+o(1)} time",
+                forms=(cost.I_6_PART_2,),
+            ),
             Part(
                 kind="identity",
                 name="Part 2, rewriting",
@@ -363,6 +374,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="cost",
                 name="Part 2, factors",
                 claim="D⁻¹U0 takes n k time; (D⁻¹U0) ⊘ U and V0 ⊘ V take O(n k²) time each",
+                forms=(cost.I_6_FACTORS,),
             ),
         ),
         assumes=("U, V ∈ R^{n×k}, k = n^{o(1)}", "H ∈ R^{n×k_H}, k_H = n^{o(1)}"),
@@ -411,6 +423,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="asymptotic",
                 name="time",
                 claim="(M ⊙ (U0V0ᵀ)) · 1_n takes almost linear time, diag and D⁻¹ take O(n) each",
+                forms=(cost.I_6_SUMS,),
             ),
         ),
         uses=("I.1", "I.3", "I.5"),

@@ -15,6 +15,7 @@ import numpy as np
 from flint import arb, arb_mat, ctx
 from hypothesis.strategies import SearchStrategy
 
+from proofs_checks import cost
 from proofs_checks.equation import form, narrow, parameters
 from proofs_checks.ground_truth import BITS, balls
 from proofs_checks.inequality import BoundTrial
@@ -525,7 +526,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(kind="cost", name="time", claim="U0 and V0 are computed in O(n · r) time"),
+            Part(kind="cost", name="time", claim="U0 and V0 are computed in O(n · r) time", forms=(cost.I_1,)),
         ),
         assumes=("Q, K ∈ R^{n×d}", "‖Q‖∞ ≤ R", "‖K‖∞ ≤ R", "ε ∈ (0,1)"),
         note="Quoted from Alman and Song (2023) without proof. An (ε, r)-approximation is not defined in the paper;"

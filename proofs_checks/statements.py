@@ -3,6 +3,7 @@
 from proofs_checks import (
     certificate,
     claims,
+    cost,
     error_bounds,
     fast_gradient,
     input_gradient,
@@ -46,6 +47,7 @@ RECORD: tuple[Statement, ...] = tuple(
             *certificate.STATEMENTS,
             *error_bounds.STATEMENTS,
             *theorems.STATEMENTS,
+            *cost.STATEMENTS,
         ),
         key=_place,
     )

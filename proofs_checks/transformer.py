@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from proofs_checks import chains, gaps, ground_truth, theorems
+from proofs_checks import chains, cost, gaps, ground_truth, theorems
 from proofs_checks.equation import PAPER_READING, EquationTrial, form
 from proofs_checks.falsify import Altered, with_transposed, with_wrong_index, wrong_sign_or_factor
 from proofs_checks.ground_truth import RELU, TANH, Lifted, Rows, ball_jacobian, contracted
@@ -585,6 +585,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="other components",
                 claim="each g_i (layer norm, MLP, residual, dropout, positional encoding, head concatenation)"
                 " runs forward and backward in time linear in n",
+                forms=(cost.COMPONENTS,),
             ),
         ),
         uses=("1.3",),
@@ -715,7 +716,14 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Gradient of the whole model, layer by layer",
         locus="Section 4.2, Algorithm 1",
         parts=(
-            Part(kind="cost", name="start", claim="dL/dT_m is computed in O(nd) time"),
+            Part(
+                kind="cost",
+                name="start",
+                claim="dL/dT_m is computed in O(nd) time",
+                fault="gap",
+                consequence=cost.START_FAULT,
+                forms=cost.start(),
+            ),
             Part(
                 kind="construction",
                 name="loop",
@@ -830,7 +838,7 @@ STATEMENTS: tuple[Statement, ...] = (
         title="Residual connections as an extension",
         locus="Appendix B.2 and Section 6",
         parts=(
-            Part(kind="cost", name="cost", claim="the residual connections add O(n · d) per layer"),
+            Part(kind="cost", name="cost", claim="the residual connections add O(n · d) per layer", forms=(cost.B_2,)),
             Part(
                 kind="asymptotic",
                 name="time",
@@ -1110,8 +1118,9 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="cost",
                 name="cost",
                 claim="g_{T_i} ⊙ φ′(Attn_i W_g) takes n · d time and its product with W_gᵀ takes d² · n",
+                forms=(cost.H_2_COST, cost.H_2_WITH_SLOPES),
             ),
-            Part(kind="asymptotic", name="time", claim="G_i is computed in n^{1+o(1)} time"),
+            Part(kind="asymptotic", name="time", claim="G_i is computed in n^{1+o(1)} time", forms=(cost.H_2_TIME,)),
         ),
         assumes=("dL/dT_i is available", "g_i(Z) = φ(Z W_g), φ any entrywise activation with derivative φ′"),
         uses=("H.1", "H.2/chain rule", "H.2/steps"),
@@ -1545,8 +1554,12 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(kind="cost", name="addition", claim="adding the two terms takes n · d time"),
-            Part(kind="asymptotic", name="time", claim="dL/dX_R is computed in n^{1+o(1)} time"),
+            Part(
+                kind="cost", name="addition", claim="adding the two terms takes n · d time", forms=(cost.J_3_ADDITION,)
+            ),
+            Part(
+                kind="asymptotic", name="time", claim="dL/dX_R is computed in n^{1+o(1)} time", forms=(cost.J_3_TIME,)
+            ),
             Part(
                 kind="asymptotic",
                 name="magnification",
@@ -1662,7 +1675,15 @@ STATEMENTS: tuple[Statement, ...] = (
         kind="lemma",
         title="The gradient at the output of the model",
         locus="Appendix J.3, proof of Lemma J.4, Step 1",
-        parts=(Part(kind="cost", claim="dL/dT_1 is computed in n · d time, by Definition 3.1"),),
+        parts=(
+            Part(
+                kind="cost",
+                claim="dL/dT_1 is computed in n · d time, by Definition 3.1",
+                fault="gap",
+                consequence=cost.START_FAULT,
+                forms=cost.start(),
+            ),
+        ),
         uses=("3.1",),
         note="Algorithm 1 and the proof of Lemma K.2 (Step 1) print the same of dL/dT_m and dL/dY_m.",
     ),
@@ -1780,7 +1801,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                 ),
             ),
-            Part(kind="asymptotic", name="time", claim="dL/dX_m is computed in n^{1+o(1)} time"),
+            Part(kind="asymptotic", name="time", claim="dL/dX_m is computed in n^{1+o(1)} time", forms=(cost.K_2,)),
             Part(
                 kind="asymptotic",
                 name="magnification",

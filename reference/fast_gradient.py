@@ -20,10 +20,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from reference import input_gradient as exact
 from reference import low_rank
 from reference import softmax_attention as attn
+from reference.masked_product import masked_attention_product, masked_entrywise_product
 from reference.softmax_attention import Array
+from reference.transformer import Entrywise, G_of_T
 
 # --------------------------------------------------------------------------------------- E: the five terms, on factors
 
@@ -125,6 +129,16 @@ def g_t_printed(X: Array, W: Array, W_V: Array, G: Array, U1: Array, V1: Array) 
     D8 = D8_factored(W_V, G, U1, V1)
     D2 = D2_factored(X, W, *low_rank.z2_factors(U1, V1, K))
     D4 = D4_factored(X, W, *low_rank.z4_factors(U1, V1, h, G))
+    return sum_of_terms(D6, D7, D8, D2, D4)
+
+
+def sum_of_terms(D6: Array, D7: Array, D8: Array, D2: Array, D4: Array) -> Array:
+    r"""The five terms put together (E.11).
+
+    .. math:: \tilde D_6 + \tilde D_7 + \tilde D_8 + \tilde D_2 + \tilde D_4
+
+    Shapes: five of (n, d) -> (n, d). Cost: 4 n d.
+    """
     return D6 + D7 + D8 + D2 + D4
 
 
@@ -158,6 +172,21 @@ def g_w_printed(X: Array, U3: Array, V3: Array) -> Array:
     return (X.T @ U3) @ (V3.T @ X)
 
 
+def g_w_left_to_right(X: Array, U3: Array, V3: Array, U4: Array, V4: Array) -> Array:
+    r"""Gradient on W in the order of multiplication of F.5's proof, from the left, where Algorithm 1 has g_w.
+
+    .. math:: ((X^\top U_3) V_3^\top) X - ((X^\top U_4) V_4^\top) X
+
+    Shapes: X (n, d), U3, V3 (n, k3), U4, V4 (n, k4) -> (d, d). Cost: O(n (k3 + k4 + d) d): a d × n array on the way.
+
+    >>> import numpy as np
+    >>> X, p1, p2 = np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]]), np.array([[1.0], [1.0]])
+    >>> g_w_left_to_right(X, p1, p1, p2, p2)
+    array([[112.]])
+    """
+    return ((X.T @ U3) @ V3.T) @ X - ((X.T @ U4) @ V4.T) @ X
+
+
 def g_w(X: Array, U3: Array, V3: Array, U4: Array, V4: Array, scale: Any) -> Array:
     r"""Gradient on W (Algorithm 1, line 19, repaired): p2 taken off, and the factor τ of the scores.
 
@@ -183,6 +212,16 @@ def g_v_printed(X: Array, G: Array, U1: Array, V1: Array) -> Array:
     return (X.T @ U1) @ (V1.T @ G)
 
 
+def g_v_left_to_right(X: Array, G: Array, U1: Array, V1: Array) -> Array:
+    r"""The same in the order of multiplication of G.4's proof, from the left.
+
+    .. math:: ((X^\top U_1) V_1^\top) G_i
+
+    Shapes: X (n, d), G (n, d), U1, V1 (n, k1) -> (d, d). Cost: O(n k1 d + n d²): a d × n array on the way.
+    """
+    return ((X.T @ U1) @ V1.T) @ G
+
+
 def g_v(X: Array, G: Array, U1: Array, V1: Array) -> Array:
     r"""Gradient on W_V (Algorithm 1, line 22, repaired as G.3 is): f̃ᵀ for f̃, so that U1 and V1 change places.
 
@@ -196,6 +235,33 @@ def g_v(X: Array, G: Array, U1: Array, V1: Array) -> Array:
     (array([[1.]]), array([[0.]]))
     """
     return (X.T @ V1) @ (U1.T @ G)
+
+
+def single_gradient_printed(
+    X: Array, W: Array, W_V: Array, W_g: Array, g_T: Array, Attn: Array, phi_prime: Entrywise, U1: Array, V1: Array
+) -> tuple[Array, Array, Array]:
+    r"""All lines of SingleGrad (Algorithm 1, lines 12 to 24), as printed, from factors of f (C.13), with T_{i−1} = X.
+
+    .. math:: G_i, \quad g_t, \quad g_w = (X^\top U)(V^\top X), \quad g_v, \qquad
+              U V^\top = U_3 V_3^\top - U_4 V_4^\top \approx p(X)
+
+    Shapes: X, g_T, Attn (n, d), W, W_V, W_g (d, d), U1, V1 (n, k1) -> (n, d), (d, d), (d, d). Cost: O(n k1 d²).
+    """
+    G = G_of_T(g_T, Attn, W_g, phi_prime)  # (n, d)
+    U3, V3 = low_rank.p1_factors(U1, V1, *low_rank.q_factors(G, attn.h(X, W_V)))  # (n, k1 d) both
+    U4, V4 = low_rank.p2_factors(U1, V1, U3, V3)  # (n, k1) both
+    U, V = np.hstack([U3, -U4]), np.hstack([V3, V4])  # (n, k1 (d + 1)) both
+    return g_t_printed(X, W, W_V, G, U1, V1), g_w_printed(X, U, V), g_v_printed(X, G, U1, V1)
+
+
+def g_t_heads_printed(X: Array, W: Array, W_V: Array, G: Array, U1: Array, V1: Array) -> Array:
+    r"""Gradient on T of attention with several heads: that of E.11 for each, as printed, and their sum (K.2).
+
+    .. math:: \sum_{l=1}^{h} g_t\bigl(X, W_l, (W_V)_l, G_l\bigr), \qquad W_l = (W_Q)_l (W_K)_l^\top
+
+    Shapes: X (n, d), W (h, d, d), W_V (h, d, d_h), G (h, n, d_h), U1, V1 (h, n, k1) -> (n, d). Cost: O(n k1 d²).
+    """
+    return np.sum([g_t_printed(X, *one) for one in zip(W, W_V, G, U1, V1, strict=True)], axis=0)
 
 
 # --------------------------------------------------------------------------------- I.7 and I.8: under the causal mask
@@ -293,3 +359,40 @@ def g_w_causal(X: Array, W: Array, W_V: Array, G: Array) -> Array:
     Shapes: X (n, d), W (d, d), W_V (d, d), G (n, d) -> (d, d). Cost: O(n² d + n d²).
     """
     return g_w_causal_printed(X, W, W_V, G) / X.shape[1]
+
+
+def masked_dot_terms(X: Array, W: Array, W_V: Array, G: Array, U0: Array, V0: Array) -> tuple[Array, ...]:
+    r"""D6, D2, D8 and g_v under the mask in almost linear time (I.7), each by Part 1 of I.6, and so is K.
+
+    .. math:: -\tilde f\, (\mathrm{diag}(K) X W^\top), \quad -\mathrm{diag}(K) (\tilde f\, (X W)), \quad
+              \tilde f\, (G_i W_V^\top), \quad X^\top (\tilde f\, G_i), \qquad
+              \tilde f = D^{-1} (M \odot (U_0 V_0^\top))
+
+    Shapes: X, G (n, d), W, W_V (d, d), U0, V0 (n, k) -> three of (n, d), and (d, d). Cost: O(n k d + n d²).
+    """
+    K = exact.K(G, masked_attention_product(U0, V0, attn.h(X, W_V)))[:, None]  # (n, 1)
+    return (
+        -masked_attention_product(U0, V0, K * (X @ W.T)),
+        -K * masked_attention_product(U0, V0, X @ W),
+        masked_attention_product(U0, V0, G @ W_V.T),
+        X.T @ masked_attention_product(U0, V0, G),
+    )
+
+
+def masked_entrywise_terms(X: Array, W: Array, W_V: Array, G: Array, U0: Array, V0: Array) -> tuple[Array, ...]:
+    r"""D7, D4 and g_w under the mask in almost linear time (I.8), by Part 2 of I.6, and Part 1 for p2.
+
+    .. math:: (\tilde f \odot (h G_i^\top)) (X W^\top), \quad (\tilde f \odot (G_i h^\top)) (X W), \quad
+              X^\top \bigl( p_1 X - \mathrm{diag}(p_1 1_n) (\tilde f X) \bigr), \qquad
+              p_1 = \tilde f \odot (G_i h^\top)
+
+    Shapes: X, G (n, d), W, W_V (d, d), U0, V0 (n, k) -> two of (n, d), and (d, d). Cost: O(n k d²).
+    """
+    h = attn.h(X, W_V)  # (n, d)
+    sums = masked_entrywise_product(U0, V0, G, h, np.ones((len(X), 1), X.dtype))  # (n, 1), p1 1_n
+    p2_X = sums * masked_attention_product(U0, V0, X)  # (n, d)
+    return (
+        masked_entrywise_product(U0, V0, h, G, X @ W.T),
+        masked_entrywise_product(U0, V0, G, h, X @ W),
+        X.T @ (masked_entrywise_product(U0, V0, G, h, X) - p2_X),
+    )

@@ -104,6 +104,36 @@ def cross_entropy_units(Y_gt: Array, Y_pred: Array) -> Array:
     return -_product_with_log(Y_gt, Y_pred)
 
 
+def squared_gradient(T: Array, target: Array) -> Array:
+    r"""Gradient of ½‖T − target‖² (3.1): each unit depends on its own entry alone.
+
+    .. math:: \frac{dL}{dT} = T - \mathrm{target}
+
+    Shapes: T (n, d), target (n, d) -> (n, d). Cost: n d.
+
+    >>> squared_gradient(np.array([[1.0, 2.0]]), np.array([[3.0, 2.0]]))
+    array([[-2.,  0.]])
+    """
+    return T - target
+
+
+def gradient_of_linear_units(A: Array) -> Array:
+    r"""Gradient of a loss with linear units, each of which depends on all of T, as Definition 3.1 allows.
+
+    .. math:: \ell(T)_{j,k} = \langle A_{j,k}, T \rangle, \quad A_{j,k} \in R^{n \times d}, \qquad
+              \frac{dL}{dT} = \sum_{j=1}^{n} \sum_{k=1}^{d} A_{j,k}
+
+    Every one of the n² d² numbers in A moves the gradient, so nothing that computes it can do with fewer steps.
+
+    Shapes: A (n, d, n, d) -> (n, d). Cost: O(n² d²).
+
+    >>> gradient_of_linear_units(np.ones((2, 1, 2, 1)))
+    array([[2.],
+           [2.]])
+    """
+    return A.sum(axis=(0, 1))
+
+
 def cross_entropy_gradient(T: Array, W_out: Array, Y_gt: Array) -> Array:
     r"""Gradient of cross-entropy after a linear layer and softmax (3.2), for rows of Y_gt that sum to 1.
 
@@ -215,7 +245,7 @@ class SquaredLoss:
     def __call__(self, T: FloatArray) -> tuple[float, FloatArray, dict[str, FloatArray]]:
         check_operands("SquaredLoss", {"target": self.target, "T": T}, {"target": "n d", "T": "n d"})
         value = Wording("SquaredLoss").finite("½‖T - target‖²", loss_of_units(squared_units(T, self.target)))
-        return float(value), T - self.target, {}
+        return float(value), squared_gradient(T, self.target), {}
 
     def bounded(self, T: Bounded) -> Errors:
         """T − target moves as T does. Shapes: T (n, d) -> number, (n, d), {}."""

@@ -159,9 +159,18 @@ def masked_entrywise_product(U0: Array, V0: Array, U: Array, V: Array, H: Array)
     Shapes: U0, V0 (n, k0), U, V (n, k), H (n, k_H) -> (n, k_H). Cost: O(n k0 k k_H), memory O(n k0 k). I.6 writes k
     for both widths, k0 and k.
     """
-    U_M = row_kronecker(U0 / masked_row_sums(U0, V0)[:, None], U)  # (n, k0 k)
-    V_M = row_kronecker(V0, V)  # (n, k0 k)
+    U_M, V_M = masked_entrywise_factors(masked_row_sums(U0, V0), U0, V0, U, V)  # (n, k0 k) both
     return causal_mask_columns(U_M, V_M, H)
+
+
+def masked_entrywise_factors(D: Array, U0: Array, V0: Array, U: Array, V: Array) -> tuple[Array, Array]:
+    r"""The factors of that rewriting (I.6, Part 2), D being the diagonal.
+
+    .. math:: (D^{-1} U_0) \oslash U, \quad V_0 \oslash V
+
+    Shapes: D (n,), U0, V0 (n, k0), U, V (n, k) -> (n, k0 k) both. Cost: n k0 + 2 n k0 k.
+    """
+    return row_kronecker(U0 / D[:, None], U), row_kronecker(V0, V)
 
 
 def diagonal_first(D: Array, A: Array, B: Array) -> Array:

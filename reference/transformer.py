@@ -134,6 +134,19 @@ def G_of_T(g_T: Array, Attn: Array, W_g: Array, phi_prime: Entrywise) -> Array:
     return S_cotangent(g_T, Attn, W_g, phi_prime) @ W_g.T
 
 
+def G_of_slopes(g_T: Array, slopes: Array, W_g: Array) -> Array:
+    r"""The same from φ′(Attn_i W_g), which the forward pass may keep: the two products that H.2's proof counts.
+
+    .. math:: (g_{T_i} \odot \phi') W_g^\top
+
+    Shapes: g_T (n, d), slopes (n, d), W_g (d, d) -> (n, d). Cost: O(n d²).
+
+    >>> G_of_slopes(np.array([[2.0]]), np.array([[1.0]]), np.array([[3.0]]))
+    array([[6.]])
+    """
+    return (g_T * slopes) @ W_g.T
+
+
 def residual_attention(T: Array, Attn: Array) -> Array:
     r"""Residual connection over attention (J.1).
 
@@ -182,6 +195,63 @@ def residual_gradient(G_Y: Array, vjp_H: Array) -> Array:
     array([[3.]])
     """
     return G_Y + vjp_H
+
+
+def layer_norm(Z: Array) -> Array:
+    r"""Layer norm of each row, without weights (1.3's text names it).
+
+    .. math:: \frac{Z_{i,*} - \mu_i}{\sigma_i}, \quad \mu_i = \tfrac1d \sum_c Z_{i,c}, \quad
+              \sigma_i^2 = \tfrac1d \sum_c (Z_{i,c} - \mu_i)^2
+
+    Shapes: Z (n, d) -> (n, d). Cost: O(n d).
+
+    >>> layer_norm(np.array([[1.0, 3.0]]))
+    array([[-1.,  1.]])
+    """
+    centred, sigma = _centred(Z)
+    return centred / sigma
+
+
+def layer_norm_vjp(Z: Array, G: Array) -> Array:
+    r"""Gradient of ⟨G, layer_norm(Z)⟩, with y = layer_norm(Z).
+
+    .. math:: \frac{1}{\sigma_i} \Bigl( G_{i,c} - \tfrac1d \sum_b G_{i,b}
+              - y_{i,c}\, \tfrac1d \sum_b G_{i,b} y_{i,b} \Bigr)
+
+    Shapes: Z, G (n, d) -> (n, d). Cost: O(n d).
+    """
+    centred, sigma = _centred(Z)
+    y = centred / sigma  # (n, d)
+    return (G - G.mean(axis=1, keepdims=True) - y * (G * y).mean(axis=1, keepdims=True)) / sigma
+
+
+def _centred(Z: Array) -> tuple[Array, Array]:
+    """Each row less its mean, and σ. Shapes: (n, d) -> (n, d), (n, 1)."""
+    centred = Z - Z.mean(axis=1, keepdims=True)  # (n, d)
+    return centred, np.sqrt((centred * centred).mean(axis=1, keepdims=True))
+
+
+def other_components(
+    X: Array, P: Array, mask: Array, W_1: Array, W_2: Array, G: Array, phi: Entrywise, phi_prime: Entrywise, heads: int
+) -> tuple[Array, Array, Array, Array]:
+    r"""What 1.3's text counts among the g_i, in a row, and the gradients of ⟨G, Y⟩ on X, W_1 and W_2.
+
+    Positional encoding, layer norm, an MLP, dropout with a mask that is given, a residual connection, and the
+    concatenation of heads.
+
+    .. math:: Y = (Y_1 | \cdots | Y_h), \quad (Y_1, \ldots, Y_h) = Z + \mathrm{mask} \odot
+              \phi(\mathrm{norm}(Z) W_1) W_2, \quad Z = X + P
+
+    Shapes: X, P, mask, G (n, d), W_1 (d, w), W_2 (w, d) -> (n, d), (n, d), (d, w), (w, d). Cost: O(n d w).
+    """
+    Z = X + P  # (n, d)
+    N = layer_norm(Z)  # (n, d)
+    S = N @ W_1  # (n, w)
+    H = phi(S)  # (n, w)
+    Y = np.concatenate(np.split(Z + mask * (H @ W_2), heads, axis=1), axis=1)  # (n, d)
+    dB = mask * G  # (n, d)
+    dS = (dB @ W_2.T) * phi_prime(S)  # (n, w)
+    return Y, G + layer_norm_vjp(Z, dS @ W_1.T), N.T @ dS, H.T @ dB
 
 
 def F_m(X: Array, Ws_Q: Array, Ws_K: Array, Ws_V: Array, Ws_g: Array, phi: Entrywise) -> Array:

@@ -101,7 +101,8 @@ def test_what_is_freed_no_longer_counts() -> None:
 
 def view_kept(A: Array) -> Array:
     first: Array = (A + 1)[:1]  # keeps all of it alive
-    return first + (A + 1)
+    both: Array = first + (A + 1)
+    return both
 
 
 def test_a_view_keeps_its_owner() -> None:
