@@ -121,7 +121,7 @@ def law_g_t(n: int, d: int, k: int) -> int:
 
 
 def linear_g_t(n: int, d: int, k: int) -> int:
-    return n * (8 * k * d * d + 20 * k * d + 2 * k + 2 * d * d + 8 * d) + 4 * k * d**3 + 6 * k * d * d
+    return linear_heads(n, d, d, k, 1)
 
 
 def law_g_w_left(n: int, d: int, k: int) -> int:
@@ -196,7 +196,7 @@ def law_heads(n: int, d: int, e: int, k: int, h: int) -> int:
 
 
 def linear_heads(n: int, d: int, e: int, k: int, h: int) -> int:
-    per_row = 8 * k * d * e + 8 * k * (d + e) + 4 * k * e + 2 * k + 2 * d * e + 2 * e + 7 * d
+    per_row = 8 * k * d * e + 10 * k * (d + e) + 2 * k + 2 * d * e + 2 * d
     return h * (n * per_row + 4 * k * d * d * (e + 1) + 2 * k * d * e)
 
 
@@ -542,7 +542,7 @@ E_11_TIME = counted_form(
     fast.g_t_printed,
     CountTrial(over=NDK, shapes={**LAYER, **FACTORS}, law=law_g_t, at_most=linear_g_t),
     reading="all of it, K from the approximate output, once U1, V1 and G_i are there",
-    implication=implied_by("n (8 k1 d² + 20 k1 d + 2 k1 + 2 d² + 8 d) + 4 k1 d³ + 6 k1 d²")
+    implication=implied_by("n (8 k1 d² + 20 k1 d + 2 k1 + 2 d² + 2 d) + 4 k1 d³ + 6 k1 d²")
     + ". The repaired sum takes 4 n d operations more, for τ",
 )
 F_5 = counted_form(
@@ -614,7 +614,7 @@ SINGLE = counted_form(
     ),
     reading="all lines together, φ = tanh, once U1, V1, dL/dT_i and Attn_i are there",
     implication="U1, V1 and Attn_i are given: C.13 and the forward pass have them. The count is at most"
-    " n (12 k1 d² + 33 k1 d + 4 k1 + 8 d² + 15 d) + 8 k1 d³ + 10 k1 d². If d = O(log n), as 4.1 prints, and"
+    " n (12 k1 d² + 33 k1 d + 4 k1 + 8 d² + 9 d) + 8 k1 d³ + 10 k1 d². If d = O(log n), as 4.1 prints, and"
     " k1 = n^{o(1)} (C.13), it is n^{1+o(1)}, for each line and all of them. An exact Attn_i would cost n² d",
 )
 K_2 = counted_form(
@@ -626,7 +626,7 @@ K_2 = counted_form(
         at_most=linear_heads,
     ),
     reading="E.11 for each of h heads of width e, once the factors and the dL/ds_l are there",
-    implication="at most h times n (8 k1 d e + 8 k1 (d + e) + 4 k1 e + 2 k1 + 2 d e + 2 e + 7 d) + 4 k1 d² (e + 1) +"
+    implication="at most h times n (8 k1 d e + 10 k1 (d + e) + 2 k1 + 2 d e + 2 d) + 4 k1 d² (e + 1) +"
     " 2 k1 d e operations: n^{1+o(1)} for a constant h if d = O(log n) and k1 = n^{o(1)} for every head, by C.13."
     " dL/ds from dL/dY takes n (4 d² + 7 d) more (H.2). Neither hypothesis is printed here",
 )

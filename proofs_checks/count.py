@@ -234,7 +234,7 @@ def solve(rows: Sequence[Sequence[int]], values: Sequence[int]) -> list[Fraction
 def through_identity(value: Any) -> Any:
     """The first array of the value times a dense identity matrix from the left, as of diag(K) written out."""
     first, *others = value if isinstance(value, tuple) else (value,)
-    product = np.eye(len(first)) @ first
+    product = np.eye(len(first), dtype=first.dtype) @ first
     return (product, *others) if others else product
 
 
