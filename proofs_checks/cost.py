@@ -17,7 +17,17 @@ from unittest.mock import patch
 
 import numpy as np
 
-from proofs_checks.count import Costlier, CountTrial, FitTrial, Law, Measure, Sized, columns, counted_form
+from proofs_checks.count import (
+    Costlier,
+    CountTrial,
+    CrossoverTrial,
+    FitTrial,
+    Law,
+    Measure,
+    Sized,
+    columns,
+    counted_form,
+)
 from proofs_checks.counting import Count
 from proofs_checks.record import Check, Claim, Form, Part, Statement
 from reference import (
@@ -925,32 +935,106 @@ def law_output_masked(n: int, d: int, g: int, rows: int) -> int:
     return law_of("output_masked", n, d, g, rows)
 
 
-def law_exact_gradient(n: int, d: int) -> int:
-    """Without a mask, for n ≤ 2048: one block of scores."""
-    return n * n * (12 * d + 9) + n * (12 * d * d + 14 * d - 3) + 2 * d * d - 11
+def exact_blocks(n: int, entries: int) -> list[tuple[int, int]]:
+    """The rows of each block of scores, and the keys that its last row sees under the mask."""
+    step = max(1, entries // n)
+    return [(min(step, n - first), min(first + step, n)) for first in range(0, n, step)]
 
 
-def law_exact_gradient_masked(n: int, d: int) -> int:
-    return law_exact_gradient(n, d) + 3 * n * n
+def law_exact_gradient(n: int, d: int, entries: int) -> int:
+    B = len(range(0, n, max(1, entries // n)))
+    return n * n * (12 * d + 9) + n * (12 * d * d + 14 * d - 3) + 2 * d * d - 8 - 3 * B
 
 
-def law_exact_output(n: int, d: int) -> int:
-    """Without a mask, for n ≤ 2048."""
-    return n * n * (4 * d + 6) + n * (4 * d * d + 6 * d - 2) - 5
+def law_exact_gradient_masked(n: int, d: int, entries: int) -> int:
+    """The pairs of each block, about half of all, for n²; and the mask of each block."""
+    blocks = exact_blocks(n, entries)
+    pairs, masks = sum(b * keys for b, keys in blocks), sum(b * b for b, _ in blocks)
+    return law_exact_gradient(n, d, entries) + (pairs - n * n) * (12 * d + 9) + 3 * masks
 
 
-def law_exact_output_masked(n: int, d: int) -> int:
-    return law_exact_output(n, d) + 2 * n * n
+def law_exact_output(n: int, d: int, entries: int) -> int:
+    B = len(range(0, n, max(1, entries // n)))
+    return n * n * (4 * d + 6) + n * (4 * d * d + 6 * d - 2) - 3 - 2 * B
 
 
-def exact_gradient_masked(X: Array, W: Array, W_V: Array, G: Array) -> Any:
-    """The exact gradient under the causal mask."""
-    return attention_gradient(X, W, W_V, G, causal=True)
+def law_exact_output_masked(n: int, d: int, entries: int) -> int:
+    blocks = exact_blocks(n, entries)
+    pairs, masks = sum(b * keys for b, keys in blocks), sum(b * b for b, _ in blocks)
+    return law_exact_output(n, d, entries) + (pairs - n * n) * (4 * d + 6) + 2 * masks
 
 
-def exact_output_masked(X: Array, W: Array, W_V: Array) -> Any:
-    """The exact output under the causal mask."""
-    return attention(X, W, W_V, causal=True)
+def exact_gradient(X: Array, W: Array, W_V: Array, G: Array, entries: int) -> Any:
+    """The exact gradient, in blocks of so many scores."""
+    with patch.object(qkv, "BLOCK_ENTRIES", entries):
+        return attention_gradient(X, W, W_V, G)
+
+
+def exact_gradient_masked(X: Array, W: Array, W_V: Array, G: Array, entries: int) -> Any:
+    """The same under the causal mask."""
+    with patch.object(qkv, "BLOCK_ENTRIES", entries):
+        return attention_gradient(X, W, W_V, G, causal=True)
+
+
+def exact_output(X: Array, W: Array, W_V: Array, entries: int) -> Any:
+    """The exact output, in blocks of so many scores."""
+    with patch.object(qkv, "BLOCK_ENTRIES", entries):
+        return attention(X, W, W_V)
+
+
+def exact_output_masked(X: Array, W: Array, W_V: Array, entries: int) -> Any:
+    """The same under the causal mask."""
+    with patch.object(qkv, "BLOCK_ENTRIES", entries):
+        return attention(X, W, W_V, causal=True)
+
+
+# --- from which n on the fast functions take fewer operations than the exact ones
+
+EXACT: Mapping[str, Law] = {"output": law_exact_output}  # all others: law_exact_gradient
+
+
+def rows_taken(name: str, n: int, d: int, g: int) -> int:
+    """The rows of a block, as `fast_qkv` chooses them."""
+    widest = {"paper": rank(d, g) * (1 + d), "antiderivative": rank(d, g + 1)}.get(name, rank(d, g))
+    return max(1, min(fast_qkv.ROWS, fast_qkv.LARGEST_BLOCK // widest, n))
+
+
+def gain(name: str, n: int, d: int, g: int) -> int:
+    """Operations of the exact function less those of the fast one, by the laws."""
+    return EXACT.get(name, law_exact_gradient)(n, d, qkv.BLOCK_ENTRIES) - law_of(
+        name, n, d, g, rows_taken(name, n, d, g)
+    )
+
+
+def crossover(name: str, d: int, g: int) -> int:
+    """The least n from which on the fast function takes fewer operations: the gain is convex in n up to its blocks."""
+    enough = 2
+    while gain(name, enough, d, g) <= 0:
+        enough *= 2
+    too_few = enough // 2
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        too_few, enough = (too_few, middle) if gain(name, middle, d, g) > 0 else (middle, enough)
+    return enough
+
+
+def crossover_paper(d: int, g: int) -> int:
+    return crossover("paper", d, g)
+
+
+def crossover_antiderivative(d: int, g: int) -> int:
+    return crossover("antiderivative", d, g)
+
+
+def crossover_differentiate(d: int, g: int) -> int:
+    return crossover("differentiate", d, g)
+
+
+def crossover_output(d: int, g: int) -> int:
+    return crossover("output", d, g)
+
+
+# --- functions in blocks as they are
 
 
 def vjp(Q: Array, K: Array, V: Array, dO: Array) -> Any:
@@ -1064,7 +1148,8 @@ def law_part(name: str, claim: Claim, law: Law, words: str) -> Part:
 
 def exact_part(name: str, claim: Claim, law: Law, words: str) -> Part:
     shapes = WITHOUT_G if "output" in name else LAYER
-    trial = CountTrial(over={"n": (1, 2, 7, 40), "d": (1, 2, 5)}, shapes=shapes, law=law, checked=True)
+    over = {"n": (1, 2, 7, 40), "d": (1, 2, 5), "entries": (16, 10000)}
+    trial = CountTrial(over=over, shapes=shapes, law=law, checked=True)
     return Part(kind="cost", name=name, claim=words, forms=(own_form(claim, trial),))
 
 
@@ -1087,6 +1172,26 @@ def sorted_pairs(found: Any) -> Any:
 def bytes_part(name: str, claim: Claim, measure: Measure, false: Mapping[str, Claim], words: str) -> Part:
     over = {"n": (1024, 1536, 2048, 3072), "d": (2,)}
     trial = FitTrial(over=over, shapes=LAYER, terms={"1": one}, measure=measure, checked=True)
+    return Part(kind="cost", name=name, claim=words, forms=(own_form(claim, trial, false),))
+
+
+def crossover_part(name: str, claim: Claim, rival: Claim, law: Law, slower: Claim) -> Part:
+    trial = CrossoverTrial(
+        over={"d": (1, 2, 4), "g": (2, 4)},
+        shapes=WITHOUT_G if name == "output" else LAYER,
+        given={"rows": fast_qkv.ROWS, "entries": qkv.BLOCK_ENTRIES},
+        rival=rival,
+        law=law,
+        checked=True,
+    )
+    false: dict[str, Claim] = {
+        "n × n numbers beside it": Costlier(claim, all_pairs),
+        "once more for every pair of rows": Costlier(claim, sorted_pairs),
+        "another method": slower,
+    }
+    words = (
+        "from the n of docs/cost.md on, and not at the one before, it takes fewer operations than the exact function"
+    )
     return Part(kind="cost", name=name, claim=words, forms=(own_form(claim, trial, false),))
 
 
@@ -1128,31 +1233,47 @@ STATEMENTS: tuple[Statement, ...] = (
             ),
             exact_part(
                 "exact gradient",
-                attention_gradient,
+                exact_gradient,
                 law_exact_gradient,
-                "n² (12 d + 9) + n (12 d² + 14 d − 3) + 2 d² − 11 operations for n ≤ 2048",
+                "n² (12 d + 9) + n (12 d² + 14 d − 3) + 2 d² − 8 operations, less 3 for each block",
             ),
             exact_part(
                 "exact gradient, masked",
                 exact_gradient_masked,
                 law_exact_gradient_masked,
-                "3 n² more: the mask is not used to save operations",
+                "the same with the pairs of each block that its last row sees for n², and 3 b² more for its mask:"
+                " half of it for many blocks, 3 n² more for one",
             ),
             exact_part(
                 "exact output",
-                attention,
+                exact_output,
                 law_exact_output,
-                "n² (4 d + 6) + n (4 d² + 6 d − 2) − 5 operations for n ≤ 2048",
+                "n² (4 d + 6) + n (4 d² + 6 d − 2) − 3 operations, less 2 for each block",
             ),
             exact_part(
                 "exact output, masked",
                 exact_output_masked,
                 law_exact_output_masked,
-                "2 n² more",
+                "the same with the pairs of each block that its last row sees for n², and 2 b² more for its mask",
             ),
         ),
         note="Operations and bytes are counted as docs/cost.md says, bounds on the error included. Polynomials are"
         " given; what is done to their coefficients in exact numbers does not depend on n.",
         related=("4.1", "E.11", "F.5", "G.4", "I.7", "I.8"),
+    ),
+    Statement(
+        id="own/crossover",
+        kind="bound",
+        title="From which n on the fast functions take fewer operations",
+        locus="altgrad's own; about Theorem 4.1, which names no n",
+        parts=(
+            crossover_part("paper", paper, exact_gradient, crossover_paper, differentiate),
+            crossover_part("antiderivative", antiderivative, exact_gradient, crossover_antiderivative, paper),
+            crossover_part("differentiate", differentiate, exact_gradient, crossover_differentiate, paper),
+            crossover_part("output", output, exact_output, crossover_output, output_masked),
+        ),
+        note="Operations without a mask, at d = 1, 2, 4 and g = 2, 4; docs/cost.md has the n for larger ones, from the"
+        " laws of own/cost. They say nothing of time.",
+        related=("4.1", "own/cost"),
     ),
 )

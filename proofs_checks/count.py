@@ -73,8 +73,8 @@ class Sized(Trial):
 
     def measured(self, claim: Claim, sizes: Mapping[str, int], seed: int) -> int:
         """Arrays, further operands and sizes are handed over by name."""
-        named = {name: value for name, value in sizes.items() if name in signature(claim).parameters}
-        made = {**operands(sizes, self.shapes, seed), **self.given, **named}
+        named = {name: value for name, value in {**self.given, **sizes}.items() if name in signature(claim).parameters}
+        made = {**operands(sizes, self.shapes, seed), **named}
         return self.measure(count(claim, lift=not self.checked, **made))
 
     def counterexample(
@@ -185,6 +185,35 @@ class FitTrial(Sized):
                 return Result("refutes", len(sizes), counterexample=witness)
         table = [("term", "coefficient"), *zip(self.terms, map(str, coefficients), strict=True)]
         return Result("supports", len(sizes), details=tuple(table))
+
+    def explain(self, claim: Claim) -> Result:
+        return self.run(claim, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossoverTrial(Sized):
+    """From the n that the law gives on the claim takes less than its rival, and not at the n before."""
+
+    rival: Claim
+    law: Law  # of the other sizes
+
+    @property
+    def scope(self) -> str:
+        return f"{self.measure.__name__} of both at the n that the law gives and at the one before, {self.tried}"
+
+    def run(self, claim: Claim, seed: int) -> Result:
+        table = [(*self.over, "n", "counted", "of the rival")]
+        for tried, sizes in enumerate(self.sizes, start=1):
+            n = at(self.law, sizes)
+            for m in (n - 1, n):
+                both = {**sizes, "n": m}
+                ours, theirs = (self.measured(function, both, seed) for function in (claim, self.rival))
+                if (ours < theirs) != (m == n):
+                    stated = f"{'<' if m == n else '≥'} {theirs}"
+                    witness = self.counterexample(claim, both, stated, ours, "the first tried", ("", f"{theirs}"))
+                    return Result("refutes", tried, counterexample=witness)
+                table.append((*map(str, both.values()), str(ours), str(theirs)))
+        return Result("supports", len(self.sizes), details=tuple(table))
 
     def explain(self, claim: Claim) -> Result:
         return self.run(claim, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from proofs_checks.ground_truth import BITS, ball_jacobian, balls, contracted, p
 from proofs_checks.record import Check
 from proofs_checks.statements import RECORD
 from reference import fast_gradient as fast
-from reference import low_rank, transformer
+from reference import fast_qkv, low_rank, qkv, transformer
 from reference import masked_product as masked
+from reference.certificate import Head
+from reference.polynomial import taylor
 from reference.softmax_attention import Array
 from tests.layers import same
 
@@ -217,6 +220,55 @@ def test_what_is_printed_bounds_the_laws_far_beyond_the_sizes_tried() -> None:
                 continue
             law, bound = (count_module.at(f, sizes) for f in (trial.law, trial.at_most))
             assert law <= bound, f"{name}: {law} > {bound} at {sizes}"
+
+
+@pytest.mark.parametrize("name", ["paper", "antiderivative", "differentiate", "output"])
+@pytest.mark.parametrize(("d", "g"), [(1, 2), (2, 6), (4, 4), (8, 2), (8, 4)])
+def test_there_is_one_crossover(name: str, d: int, g: int) -> None:
+    """What the bisection finds is the only change of sign, from the smallest n to far beyond, over all the blocks."""
+    first = cost.crossover(name, d, g)
+    assert [n for n in range(2, 3 * first) if cost.gain(name, n, d, g) > 0] == list(range(first, 3 * first))
+
+
+def test_blocks_are_those_that_the_code_takes() -> None:
+    for name, method in (("paper", "paper"), ("antiderivative", "antiderivative"), ("differentiate", "differentiate")):
+        for n, d, g in ((7, 2, 4), (2000, 2, 4), (2000, 8, 6)):
+            X = np.ones((n, d))
+            head = Head(n, n, d, d, X.dtype, 1.0, False, X.__getitem__, X.__getitem__, X.__getitem__, X.__getitem__)
+            words = qkv.Wording("count")
+            [fast_head], _ = fast_qkv.prepare([head], None, taylor(g, 64.0), method, words)
+            assert fast_head.step == cost.rows_taken(name, n, d, g)
+
+
+# --- docs/cost.md
+
+DOCS = (Path(__file__).parents[1] / "docs" / "cost.md").read_text(encoding="utf-8")
+WIDTH = ("", "d", "d²", "k", "k d", "k d²", "l", "l d", "K", "K d")
+
+
+def in_words(coefficients: tuple[int, ...]) -> str:
+    """151 + 172 d − l: what a row of the table has."""
+    terms = [
+        (c < 0, " ".join([str(abs(c))] * (abs(c) > 1 or not name) + [name] * bool(name)))
+        for c, name in zip(coefficients, WIDTH, strict=True)
+        if c
+    ]
+    (minus, first), *others = terms
+    return "−" * minus + first + "".join(f" {'−' if minus else '+'} {term}" for minus, term in others)
+
+
+@pytest.mark.parametrize("name", cost.LAWS)
+def test_the_documentation_has_the_laws(name: str) -> None:
+    law = {"Σb²": "", **{size: in_words(row) for size, row in cost.LAWS[name].items()}}
+    cells = [name.replace("_masked", ", masked"), law["Σb²"], law["n"], law["B"], law["1"]]
+    assert f"\n| {' | '.join(cells)} |\n" in DOCS
+
+
+@pytest.mark.parametrize("d", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("g", [2, 4, 6])
+def test_the_documentation_has_the_crossovers(d: int, g: int) -> None:
+    found = (cost.crossover(name, d, g) for name in ("paper", "antiderivative", "differentiate", "output"))
+    assert f"\n| {' | '.join(map(str, (d, g, low_rank.rank(d, g), *found)))} |\n" in DOCS
 
 
 # --- the functions that are counted and were not there before
