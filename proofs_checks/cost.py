@@ -438,11 +438,14 @@ N, D, K1 = (1, 2, 5, 12), (1, 2, 3), (1, 2, 4)
 ND, NDK = {"n": N, "d": D}, {"n": N, "d": D, "k": K1}
 
 THIN = (
-    "U1 and V1 are given, as C.13 has them. The count is at most {bound} for all n, d, k1 ≥ 1. If d = O(log n) and"
+    "U1 and V1 are given, as C.13 has them, which needs a bound on the entries. The count is at most {bound} for all n, d, k1 ≥ 1. If d = O(log n) and"
     " k1 = n^{{o(1)}}, every factor of n in it is n^{{o(1)}}, and so is what is added, so the count is n^{{1+o(1)}}"
 )
 UNSTATED = ". Neither hypothesis is printed here; without them, say for d = n, the claim is not true of this algorithm"
 NO_D = ". That d = O(log n) is not printed in this lemma, but in 4.1 and 1.4, which it serves"
+
+
+FROM_FACTORS = "once U1 and V1 are there, with k1 = n^{o(1)} columns as C.13 claims"
 
 
 def implied_by(bound: str, unstated: bool = False) -> str:
@@ -470,7 +473,8 @@ def term_form(formula: Claim, false: Claim, shapes: Mapping[str, str], *, wide: 
 def factors_form(formula: Claim, false: Mapping[str, Claim], law: Law, shapes: Mapping[str, str], words: str) -> Form:
     """The time of building factors from those of f."""
     over = NDK if "d" in " ".join(shapes.values()).split() else {"n": N, "k": K1}
-    return counted_form(formula, CountTrial(over=over, shapes=shapes, law=law), false, implication=implied_by(words))
+    trial = CountTrial(over=over, shapes=shapes, law=law)
+    return counted_form(formula, trial, false, reading=FROM_FACTORS, implication=implied_by(words))
 
 
 def rank_form(formula: Claim, law: Law, shapes: Mapping[str, str], words: str) -> Form:
@@ -478,11 +482,9 @@ def rank_form(formula: Claim, law: Law, shapes: Mapping[str, str], words: str) -
     over = NDK if "d" in " ".join(shapes.values()).split() else {"n": N, "k": K1}
     trial = CountTrial(over=over, shapes=shapes, law=law, measure=columns)
     check = Check(kind="count", claim=formula, trial=trial, false=wide(formula))
-    implication = (
-        f"the columns are counted: {words}, and k1 = n^{{o(1)}} by C.13 (where its hypotheses hold), d = O(log n)"
-        " (printed in 4.1)"
-    )
-    return Form(formula=formula, implication=implication, checks=(check,))
+    implication = f"the columns are counted: {words}; d = O(log n) is printed in 4.1, not in every lemma"
+    reading = "k1 = n^{o(1)}, as C.13 claims; C.13 needs a bound on the entries for it"
+    return Form(reading=reading, formula=formula, implication=implication, checks=(check,))
 
 
 FACTORS = {"U1": "n k", "V1": "n k"}
@@ -564,14 +566,14 @@ F_5 = counted_form(
         at_most=linear_g_w,
     ),
     {"p written out": g_w_written_out},
-    reading="the printed order, from the left: Xᵀ U3 V3ᵀ is d × n",
+    reading="the printed order, from the left: Xᵀ U3 V3ᵀ is d × n; d = O(log n), which is not printed",
     implication=implied_by("n (8 k d + 4 d²) + d², k columns of the factors of C.15 and C.16, k1 d of p1", True),
 )
 G_4 = counted_form(
     fast.g_v_left_to_right,
     CountTrial(over=NDK, shapes={"X": "n d", "G": "n d", **FACTORS}, law=law_g_v_left, at_most=linear_g_v),
     {"f̃ written out": g_v_written_out},
-    reading="the printed order, from the left: Xᵀ U1 V1ᵀ is d × n",
+    reading="the printed order, from the left: Xᵀ U1 V1ᵀ is d × n; d = O(log n), which is not printed",
     implication=implied_by("n (4 k1 d + 2 d²)", True),
 )
 NKL = {"n": N, "k": K1, "l": (1, 2, 3)}

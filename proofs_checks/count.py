@@ -124,8 +124,8 @@ class CountTrial(Sized):
 
     @property
     def scope(self) -> str:
-        within = ", within the bound" if self.at_most is not None else ""
-        return f"{self.measure.__name__} at {self.tried}: the law exactly{within}"
+        bound = " and the printed bound" if self.at_most is not None else ""
+        return f"{self.measure.__name__} at {self.tried}, against the law{bound}: integers, equal or not"
 
     def run(self, claim: Claim, seed: int) -> Result:
         table = [(*self.over, "counted", "law", *(["at most"] if self.at_most else []))]

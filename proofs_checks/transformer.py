@@ -1693,7 +1693,12 @@ STATEMENTS: tuple[Statement, ...] = (
         title="The gradient with respect to X",
         locus="Appendix J.3, proof of Lemma J.4, Step 4",
         parts=(
-            Part(kind="asymptotic", name="time", claim="dL/dX is computed in n^{1+o(1)} time, by H.2"),
+            Part(
+                kind="asymptotic",
+                name="time",
+                claim="dL/dX is computed in n^{1+o(1)} time, by H.2",
+                forms=(cost.H_2_TIME,),
+            ),
             Part(
                 kind="asymptotic",
                 name="error",
