@@ -31,10 +31,12 @@ from reference import (
     fast_transformer_gradient,
     gradient_step,
     perturbation,
+    qkv,
     transformer,
     transformer_gradient,
 )
 from reference.bounded import Bounded
+from reference.certificate import unit
 from reference.fast_qkv import METHODS
 from reference.fast_transformer import SLOPES, _phi, _phi_prime
 from reference.polynomial import taylor
@@ -233,6 +235,7 @@ def test_activations_move_as_far_as_is_said(name: str, dtype: Any) -> None:
     for E in ERRORS:
         known = Bounded(S, E)
         after = _phi(functions[0], slopes, known), _phi_prime(functions[1], slopes, known)
+        assert (after[1].error <= slopes.range + 128 * unit(dtype)).all()
         for share in (-1, -0.5, -1e-3, 0, 1e-3, 0.5, 1):
             exact = balls(S) + balls(np.full(len(S), share * E))
             for phi, computed in zip(functions, after, strict=True):
@@ -392,6 +395,16 @@ def test_bounds_that_overflow_backward_name_the_layer(dtype: Any) -> None:
     assert all(np.isfinite(getattr(fast.bound.layers[2], name)).all() for name in ("X", *WEIGHTS))
 
 
+def test_of_several_layers_the_last_is_named() -> None:
+    """Backward it comes first."""
+    fast = fast_gradient(case(4, 2, 3), 1e-2, "paper")
+    spoiled = [replace(each, W_K=np.full((2, 2), np.inf)) for each in fast.bound.layers[:2]]
+    journal = fast_transformer.Journal()
+    bound = replace(fast.bound, layers=(*spoiled, fast.bound.layers[2]))
+    fast_transformer._name_overflow([Bounded(np.zeros((4, 2)))], bound, journal)
+    assert journal.reasons == ["layer 2: a bound on its gradients overflows float64"]
+
+
 def test_a_loss_whose_bound_overflows_is_named() -> None:
     X = np.vstack([EVEN] * 16)
     loss = LinearLoss(X / 800 * np.finfo(np.float64).max)
@@ -400,17 +413,54 @@ def test_a_loss_whose_bound_overflows_is_named() -> None:
     assert fast.bound.value == np.inf
 
 
-def test_column_sums_of_large_cotangents_do_not_overflow() -> None:
-    """The bound asks for sums of numbers near the largest one; it is not refused for that."""
-    X, C = np.array([[1.0], [-1.0], [0.5]]), np.full((3, 1), 2.0**1020)
-    layer = Layer(*np.array([[[0.0]], [[0.0]], [[1.0]], [[1.0]]]), activation="identity")
-    rough = Bounded(X, 0.25)
-    attention = fast_transformer.Attention(
-        layer, fast_transformer.BoundedWording("test"), 0.1, "differentiate", lambda fast: None
+def attention(layer: Layer, rtol: float) -> Any:
+    return fast_transformer.Attention(
+        layer, fast_transformer.BoundedWording("test"), rtol, "differentiate", lambda fast: None
     )
-    dV: Any = attention.gradient(Bounded(0 * X), Bounded(0 * X), rough, Bounded(C, 2.0**1022)).V
-    assert (dV.error >= 2.0**1022).all()
-    assert (dV.error <= 2.0**1023).all()
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 2.0**127), (np.float64, 2.0**1023)])
+def test_column_sums_that_overflow_are_no_reason_to_refuse(dtype: Any, size: float) -> None:
+    """The first key has more than half of each of 8 weights: its bound is above all float32 numbers, or infinite."""
+    Q, K, V = (Bounded(x.astype(dtype)) for x in (np.ones((8, 1)), 3 * np.eye(8, 1), np.zeros((8, 1))))
+    with np.errstate(all="ignore"):
+        dV = attention(uniform(dtype), 0.1).gradient(Q, K, V, Bounded(V.value, size)).V
+    share = np.exp(3) / (np.exp(3) + 7)
+    assert dV.error[0] >= 8 * share * Fraction(size)
+    assert (dV.error[1:] <= 1.2 * (1 - share) / 7 * 8 * size).all()
+
+
+def test_the_error_of_attention_is_the_fresh_one_and_the_moved_one() -> None:
+    """Head by head, with the scale 1/d_h, and column sums that are sharp."""
+    rng = np.random.default_rng(0)
+    operands = [Bounded(rng.normal(size=(5, 4)), 1e-3) for _ in range(4)]
+    layer = replace(case(5, 4, 1).layers[0], heads=2)
+    output = attention(layer, 1e-6).output(*operands[:3]).error
+    gradient = attention(layer, 1e-6).gradient(*operands)
+    for head in (slice(0, 2), slice(2, 4)):
+        Q, K, V, G = (x[:, head] for x in operands)
+        u = np.exp(Q.value @ K.value.T / 2)
+        f = u / u.sum(axis=1, keepdims=True)
+        moved = perturbation.gradient_moved(Q, K, V, G, 0.5, f.T.__matmul__)
+        fresh = qkv.fast_attention_vjp(
+            *(np.ascontiguousarray(x.value) for x in (Q, K, V, G)), scale=0.5, rtol=1e-6, method="differentiate"
+        ).bound
+        for ours, one, other in zip(gradient, fresh, moved, strict=True):
+            assert np.allclose(ours.error[:, head], one + other, rtol=1e-3, atol=0)
+        of_output = qkv.fast_attention(*(np.ascontiguousarray(x.value) for x in (Q, K, V)), scale=0.5, rtol=1e-6).bound
+        expected = of_output + perturbation.output_moved(Q, K, V, 0.5)
+        assert np.allclose(output[:, head], expected, rtol=1e-3, atol=0)
+
+
+def test_bounds_are_rounded_up() -> None:
+    bounds = np.array([0.0, 1.0, 1 + 1e-9, 1 - 1e-9, 1e-60, 1e39, np.inf])
+    with np.errstate(over="ignore"):
+        rounded = fast_transformer.rounded_up(bounds, np.float32)
+    assert rounded.dtype == np.float32
+    assert rounded[:2].tolist() == [0, 1]
+    assert (rounded[2:5] > bounds[2:5] * (1 - 1e-12)).all()
+    assert (rounded[2:4] <= 1 + 2.0**-23).all()
+    assert np.isinf(rounded[5:]).all()
 
 
 # ------------------------------------------------------------------------------------------ what is computed, and how
