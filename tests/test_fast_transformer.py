@@ -136,7 +136,7 @@ def answered(drawn: tuple[Case, float, Any]) -> bool:
     return True
 
 
-@settings(max_examples=120)
+@settings(max_examples=80)
 @given(cases())
 @example((case(1, 1, 1), 1e-3, "paper"))
 @example((case(1, 4, 3, heads=4, residual=True, weights=small), 1e-3, "antiderivative"))
