@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from flint import arb, ctx
@@ -43,8 +44,8 @@ class FamilyTrial(Trial):
 
     def run(self, claim: Claim, seed: int) -> Result:
         with ctx.workprec(BITS):
-            witnesses = [self.sides(claim, self.witness(size)) for size in self.sizes]
-            controls = [self.sides(claim, self.control(size)) for size in self.sizes]
+            witnesses = [self.sides(claim, self.witness, size) for size in self.sizes]
+            controls = [self.sides(claim, self.control, size) for size in self.sizes]
         rows = [
             (str(n), *map(_short, w), *map(_short, c)) for n, w, c in zip(self.sizes, witnesses, controls, strict=True)
         ]
@@ -59,10 +60,11 @@ class FamilyTrial(Trial):
         found = self.counterexample(claim, self.sizes[0], *witnesses[0])
         return Result("refutes", examples=len(self.sizes), counterexample=found, details=details)
 
-    def sides(self, claim: Claim, witness: Any) -> tuple[arb, arb]:
-        """What is measured, and what the claim allows."""
-        allowed = claim(**{name: getattr(witness, name) for name in parameters(claim)})
-        return narrow(exact(self.measured(witness))), narrow(exact(allowed))
+    def sides(self, claim: Claim, make: Callable[[int], Any], size: int) -> tuple[arb, arb]:
+        """What is measured on the witness or control of this size, and what the claim allows."""
+        made, measured = _measured(make, size, self.measured)
+        allowed = claim(**{name: getattr(made, name) for name in parameters(claim)})
+        return measured, narrow(exact(allowed))
 
     def counterexample(self, claim: Claim, size: int, measured: arb, allowed: arb) -> Counterexample:
         witness = self.witness(size)
@@ -83,6 +85,13 @@ class FamilyTrial(Trial):
                 f'print(paper.{name}({given}), checks.{self.measured.__name__}(w), sep="\\n")',
             ),
         )
+
+
+@lru_cache(maxsize=64)
+def _measured(make: Callable[[int], Any], size: int, measured: Callable[[Any], Any]) -> tuple[Any, arb]:
+    """A witness or control, and what is measured on it: the same for every claim and statement that it is tried on."""
+    made = make(size)
+    return made, narrow(exact(measured(made)))
 
 
 def _short(number: arb) -> str:
