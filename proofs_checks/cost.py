@@ -431,8 +431,8 @@ ND, NDK = {"n": N, "d": D}, {"n": N, "d": D, "k": K1}
 
 THIN = (
     "U1 and V1 are given, as C.13 has them, which needs a bound on the entries. The count is at most {bound} for"
-    " all n, d, k1 ≥ 1. If d = O(log n) and k1 = n^{{o(1)}}, every factor of n in it is n^{{o(1)}}, and so is what is added,"
-    " so the count is n^{{1+o(1)}}"
+    " all n, d, k1 ≥ 1. If d = O(log n) and k1 = n^{{o(1)}}, every factor of n in it is n^{{o(1)}}, and so is what is"
+    " added, so the count is n^{{1+o(1)}}"
 )
 UNSTATED = ". Neither hypothesis is printed here; without them, say for d = n, the claim is not true of this algorithm"
 NO_D = ". That d = O(log n) is not printed in this lemma, but in 4.1 and 1.4, which it serves"
