@@ -1253,6 +1253,9 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="cost",
                 claim="K is computed in O(n · d) time, O(d) for each of its n entries",
+                fault="gap",
+                consequence="The time for s is left out: n² d operations exactly, or about 4 k1 n d from factors, and"
+                " then K has an error. The time of the whole gradient stays n^{1+o(1)}.",
                 forms=(cost.E_1, cost.E_1_FROM_FACTORS),
             ),
         ),

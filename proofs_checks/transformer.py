@@ -1118,6 +1118,8 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="cost",
                 name="cost",
                 claim="g_{T_i} ⊙ φ′(Attn_i W_g) takes n · d time and its product with W_gᵀ takes d² · n",
+                fault="misprint",
+                consequence="None: the product Attn_i W_g, if it has to be made first, takes d² · n too.",
                 forms=(cost.H_2_COST, cost.H_2_WITH_SLOPES),
             ),
             Part(kind="asymptotic", name="time", claim="G_i is computed in n^{1+o(1)} time", forms=(cost.H_2_TIME,)),
