@@ -15,6 +15,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from flint import fmpq_mat
 
 from proofs_checks.counting import Count, count
 from proofs_checks.record import Check, Claim, Form, Role
@@ -225,36 +226,14 @@ def _formula(coefficients: Sequence[Fraction], terms: Mapping[str, Law]) -> str:
 
 def independent(rows: Sequence[Sequence[int]]) -> list[int]:
     """Which rows are no combination of rows before them."""
-    chosen: list[int] = []
-    reduced: list[tuple[int, list[Fraction]]] = []  # the place of the first entry, which is 1, and the row
-    for i, row in enumerate(rows):
-        left = _without([Fraction(x) for x in row], reduced)
-        first = next((j for j, x in enumerate(left) if x), None)
-        if first is not None:
-            reduced.append((first, [x / left[first] for x in left]))
-            chosen.append(i)
-    return chosen
-
-
-def _without(row: list[Fraction], reduced: Sequence[tuple[int, list[Fraction]]]) -> list[Fraction]:
-    for place, other in reduced:
-        row = [x - row[place] * y for x, y in zip(row, other, strict=True)]
-    return row
+    reduced, rank = fmpq_mat([list(column) for column in zip(*rows, strict=True)]).rref()
+    return [next(j for j in range(len(rows)) if reduced[i, j] != 0) for i in range(rank)]
 
 
 def solve(rows: Sequence[Sequence[int]], values: Sequence[int]) -> list[Fraction]:
     """The solution of a square system of rank n, in fractions."""
-    n = len(rows)
-    left = [[*map(Fraction, row), Fraction(value)] for row, value in zip(rows, values, strict=True)]
-    for k in range(n):
-        pivot = next(i for i in range(k, n) if left[i][k])
-        left[k], left[pivot] = left[pivot], left[k]
-        left[k] = [x / left[k][k] for x in left[k]]
-        left = [
-            row if i == k else [x - row[k] * y for x, y in zip(row, left[k], strict=True)]
-            for i, row in enumerate(left)
-        ]
-    return [row[-1] for row in left]
+    solution = fmpq_mat([list(row) for row in rows]).solve(fmpq_mat([[value] for value in values]))
+    return [Fraction(int(x.p), int(x.q)) for x in solution.entries()]
 
 
 # --- false variants: the same numbers at a greater cost
