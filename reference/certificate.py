@@ -69,7 +69,7 @@ class Ranges(NamedTuple):
     q: FloatArray  # (d,), largest absolute entries
     k: FloatArray  # (d,)
     v: FloatArray  # (e,)
-    dO: float
+    dO: FloatArray  # (e,)
     longest_q: float  # Euclidean norms
     longest_k: float
 
@@ -92,6 +92,27 @@ class Numbers(NamedTuple):
     K: FloatArray
     loss: FloatArray  # D̄/D: how much larger the sum of the absolute values is
     moment: FloatArray  # Σ_j S_ij^h
+
+
+class Facts(NamedTuple):
+    """What the bounds of a block of queries depend on before these have read the keys."""
+
+    bin: Any  # (b,), in which sixteenth of ±B the scores lie
+    reach: FloatArray  # (b, 1), Σ_c |x_c| max|k_c|, at least each |S_ij|
+    mu: FloatArray  # (b, 1), Σ_c |dO_c| max|v_c|: q lies within ± this
+    moved: FloatArray  # (b, 1), how far rounding may have moved q
+    sigma: FloatArray  # (b, 1), and a score
+    x: FloatArray  # (b, d), absolute values of the queries
+    x_moved: FloatArray  # (b, d), how far rounding may have moved them
+    dO: FloatArray  # (b, e), absolute values
+
+
+class Columns(NamedTuple):
+    """The largest absolute entries that the bounds are stated for, column by column."""
+
+    k: FloatArray  # (d,)
+    v: FloatArray  # (e,)
+    q: float
 
 
 class Read(NamedTuple):
@@ -119,34 +140,57 @@ class Coefficients(NamedTuple):
     rounding: FloatArray  # what rounding adds to p̃, as a multiple of Ā/D, in the largest key's size
     rho: FloatArray  # relative rounding error of D
 
+    def largest_inverse(self, numbers: Numbers) -> float:
+        """The largest 1/D, of row sums that have a correct digit."""
+        return float((1 / numbers.D[np.isfinite(self.rho)]).max(initial=0))
+
 
 class Certificate:
-    """The bounds of one head. `top`, `widest` and `step` are the sizes of its monomials and blocks."""
+    """The bounds of one head. `top`, `widest` and `step` are the sizes of its monomials and blocks.
+
+    Everything is bounded column by column. If all columns are measured in their own largest entries, one column of
+    ones stands for all of them: then the bounds are worth as much as they are for the worst column.
+    """
 
     def __init__(
         self, head: Head, ranges: Ranges, polynomial: ExpPolynomial, *, differentiated: bool, power: int, top: int,
         widest: int, step: int, largest_weight: float, scores: float, rtol: float | None, words: Any,
+        columns: Columns | None = None,
     ) -> None:  # fmt: skip
-        self.head, self.ranges, self.polynomial, self.d = head, ranges, polynomial, head.d
+        self.head, self.ranges, self.polynomial = head, ranges, polynomial
+        self.columns = columns or Columns(ranges.k, ranges.v, float(ranges.q.max()))
+        self.d = len(self.columns.k)
         self.differentiated, self.power, self.top = differentiated, power, top
         self.widest, self.step, self.largest_weight = widest, step, largest_weight
         self.scores, self.rtol, self.words = scores, rtol, words  # scores: of all heads
-        self._largest_inverse = 0.0  # of the row sums so far
         self.why = ""  # the bound is infinite, if it is
 
-    def coefficients(self, x: FloatArray, rows: slice, numbers: Numbers, dO: FloatArray | None = None) -> Coefficients:
-        head = self.head
+    def facts(self, x: FloatArray, rows: slice, dO: FloatArray | None = None) -> Facts:
+        """Shapes: x (b, d), dO (b, e)."""
+        head, size = self.head, np.abs(x)  # (b, d)
+        cotangent = np.zeros((len(x), head.e)) if dO is None else np.abs(dO)  # (b, e)
+        mu = cotangent @ self.ranges.v[:, None]  # (b, 1)
+        x_moved = self.moved(rows)  # (b, d)
+        return Facts(
+            bin=self.bin(np.linalg.norm(x.astype(np.float64), axis=1)),
+            reach=size @ self.ranges.k[:, None],
+            mu=mu,
+            moved=0 * mu if head.V_error is None else cotangent @ head.V_error[:, None],
+            sigma=x_moved @ self.ranges.k[:, None] + 0 * mu,
+            x=size,
+            x_moved=x_moved,
+            dO=cotangent,
+        )
+
+    def coefficients(self, facts: Facts, numbers: Numbers) -> Coefficients:
+        head, mu, moved, sigma = self.head, facts.mu, facts.moved, facts.sigma  # (b, 1)
         rho = self._relative_rounding(numbers.D, numbers.loss)  # (b, 1)
-        size = np.zeros((len(x), head.e)) if dO is None else np.abs(dO)  # (b, e)
-        mu = size @ self.ranges.v[:, None]  # (b, 1), half of M
-        moved = 0 * mu if head.V_error is None else size @ head.V_error[:, None]  # (b, 1)
-        sigma = self.moved(rows) @ self.ranges.k[:, None] + 0 * mu  # (b, 1)
-        table = error_table(self.polynomial, self.scores, self.power, self.differentiated)[self._bin(x)]  # (b, 4)
+        table = error_table(self.polynomial, self.scores, self.power, self.differentiated)[facts.bin]  # (b, 4)
         weight, omega, excess, slope = np.hsplit(table, 4)  # (b, 1) each
         delta = np.expm1(np.log1p(weight) + 2 * sigma)  # (b, 1)
         inexact = 2 * rho + (head.e + 4) * unit(head.dtype)  # (b, 1), of K, relative to μ
         sums = 2 * self._steepness * self.gamma * numbers.loss + 4 * rho + inexact  # (b, 1)
-        T, inverse = self._excess(np.exp(sigma) * excess, sigma, x, numbers, rho)  # (b, 1) both
+        T, inverse = self._excess(np.exp(sigma) * excess, facts, numbers, rho)  # (b, 1) both
         return Coefficients(
             delta=delta,
             inverse=inverse,
@@ -163,51 +207,51 @@ class Certificate:
         )
 
     def _excess(
-        self, excess: FloatArray, sigma: FloatArray, x: FloatArray, numbers: Numbers, rho: FloatArray
+        self, excess: FloatArray, facts: Facts, numbers: Numbers, rho: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """T ≥ Σ_j |Ã − A|_ij, and 1/(D̃ − T) or infinity. Shapes: -> (b, 1) both."""
-        moment = numbers.moment + self.gamma * self.head.m * self._largest_power(x)  # (b, 1)
-        T = excess * moment + np.expm1(sigma) * numbers.D * (1 + 2 * rho)  # (b, 1)
+        moment = numbers.moment + self._inexact_moment(facts)  # (b, 1)
+        T = excess * moment + np.expm1(facts.sigma) * numbers.D * (1 + 2 * rho)  # (b, 1)
         least = numbers.D * (1 - 2 * rho) - T  # (b, 1)
         sure = least > 0  # (b, 1)
         return T, np.where(sure, 1 / np.where(sure, least, 1), np.inf)
 
-    def _largest_power(self, x: FloatArray) -> FloatArray:
-        """(Σ_c |x_c| max|k_c|)^h, at least each |S_ij|^h. Shapes: (b, d) -> (b, 1)."""
-        return (np.abs(x) @ self.ranges.k[:, None]) ** self.power
+    def _inexact_moment(self, facts: Facts) -> FloatArray:
+        """How far rounding may have moved Σ_j S_ij^h. Shapes: -> (b, 1)."""
+        return self.gamma * self.head.m * facts.reach**self.power
 
     def _excess_of(
-        self, x: FloatArray, at: Coefficients, D: FloatArray, moments: FloatArray, largest: FloatArray
+        self, facts: Facts, at: Coefficients, D: FloatArray, moments: FloatArray, largest: FloatArray
     ) -> FloatArray:
         """Σ_j |Ã − A|_ij |z_j| over a lower bound of Σ_j A_ij, from Σ_j S_ij^h |z_j|. Shapes: (b, c) -> (b, c)."""
-        moments = moments + self.gamma * self.head.m * self._largest_power(x) * largest  # (b, c)
+        moments = moments + self._inexact_moment(facts) * largest  # (b, c)
         through_sigma = np.expm1(at.sigma) * D * (1 + 2 * at.rho) * largest  # (b, c)
         return np.minimum(at.tau * largest, (at.excess * moments + through_sigma) * at.inverse)
 
     def output(
-        self, x: FloatArray, mean: FloatArray, at: Coefficients, D: FloatArray, moments: FloatArray
+        self, facts: Facts, mean: FloatArray, at: Coefficients, D: FloatArray, moments: FloatArray
     ) -> FloatArray:
         """The lesser of tanh(¼ ln κ) ranges and τ distances, and rounding. Shapes: (b, e) -> (b, e)."""
-        v, moved = self.ranges.v, 0 if self.head.V_error is None else self.head.V_error  # (e,)
+        v = self.columns.v  # (e,)
         by_ratio = 2 * np.tanh(np.log1p(at.delta) / 4) * v  # (b, e)
-        far = self._excess_of(x, at, D, moments[:, self.d :], v)  # (b, e), Σ_j |Δ|_ij |V_j|/D
+        far = self._excess_of(facts, at, D, moments[:, self.d :], v)  # (b, e), Σ_j |Δ|_ij |V_j|/D
         by_moment = or_infinite(far + at.tau * (np.abs(mean) + 2 * at.rho * v))  # (b, e)
-        return np.minimum(by_ratio, by_moment) + (2 * at.rho + 6 * unit(self.head.dtype)) * v + moved
+        return np.minimum(by_ratio, by_moment) + (2 * at.rho + 6 * unit(self.head.dtype)) * v
 
-    def query(self, x: FloatArray, numbers: Numbers, at: Coefficients, read: Read, pulled: FloatArray) -> FloatArray:
+    def query(self, facts: Facts, numbers: Numbers, at: Coefficients, read: Read, pulled: FloatArray) -> FloatArray:
         """On Σ_j (p̃ − p)_ij k_j. Shapes: (b, d) -> (b, d)."""
-        k = self.ranges.k  # (d,)
+        k = self.columns.k  # (d,)
         sizes = read.positive / numbers.D + 2 * at.rho * k  # (b, d), Σ_j f̃_ij |k_j|
         mean = np.minimum(k, or_infinite(sizes + 2 * at.tau * k))  # (b, d), at least |Σ_j f_ij k_j|
-        far = self._excess_of(x, at, numbers.D, read.moments[:, : self.d], k) + at.tau * mean  # (b, d)
-        slope = at.slope * (numbers.moment + self.gamma * self.head.m * self._largest_power(x)) / numbers.D  # (b, 1)
+        far = self._excess_of(facts, at, numbers.D, read.moments[:, : self.d], k) + at.tau * mean  # (b, d)
+        slope = at.slope * (numbers.moment + self._inexact_moment(facts)) / numbers.D  # (b, 1)
         through_slope = slope * (1 + 2 * at.rho) * at.spread * k  # (b, d)
         by_moment = at.spread * far + at.tau * (np.abs(pulled) + at.rounding * k + through_slope) + through_slope
         smaller = np.minimum(at.by_ratio * sizes, or_infinite(by_moment))  # (b, d)
         return smaller + at.moved * k + at.rounding * k
 
     def for_keys(
-        self, at: Coefficients, numbers: Numbers, x: FloatArray, dO: FloatArray, rows: slice
+        self, facts: Facts, at: Coefficients, numbers: Numbers
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """What the keys sum with the weights P(S), S^h and P̄(|q||k|). Shapes: -> (b, d + e) twice, (b, 2).
 
@@ -227,21 +271,20 @@ class Certificate:
             ratio_K, 0, at.excess * grown * at.spread * inverse + slope_K * (1 + 4 * at.rho)
         )  # (b, 1)
         moments_V = np.where(ratio_V, 0, at.excess * inverse)  # (b, 1)
-        Q_moved = at.range * (1 + at.delta) * spare * self.moved(rows)  # (b, d), in pᵀ Q
-        positive = np.hstack([weights_K * np.abs(x) + Q_moved, weights_V * np.abs(dO)])  # (b, d + e)
-        moments = np.hstack([moments_K * np.abs(x), moments_V * np.abs(dO)])  # (b, d + e)
+        Q_moved = at.range * (1 + at.delta) * spare * facts.x_moved  # (b, d), in pᵀ Q
+        positive = np.hstack([weights_K * facts.x + Q_moved, weights_V * facts.dO])  # (b, d + e)
+        moments = np.hstack([moments_K * facts.x, moments_V * facts.dO])  # (b, d + e)
 
-        power = self._largest_power(x) / (float(self.polynomial.coefficients[0]) / 2)  # (b, 1), as P̄ ≥ c_0
-        q, largest = self.ranges.q.max(), np.abs(dO).max(axis=1, keepdims=True)  # (b, 1)
+        power = facts.reach**self.power / (float(self.polynomial.coefficients[0]) / 2)  # (b, 1), as P̄ ≥ c_0
+        q, largest = self.columns.q, facts.dO.max(axis=1, keepdims=True)  # (b, 1)
         sums_K = (weights_K + power * moments_K) * q + Q_moved.max(axis=1, keepdims=True)  # (b, 1), that round
         sums_V = (weights_V + power * moments_V) * largest  # (b, 1)
         rounding_V = (2 * self.gamma + at.rho) / D * largest  # (b, 1)
         absolute = at.rounding / D * q + 2 * self.gamma * sums_K, rounding_V + 2 * self.gamma * sums_V
         return positive, moments, np.hstack(absolute)
 
-    def _bin(self, x: FloatArray) -> Any:
-        """In which sixteenth of ±B the scores of each query lie. Shapes: (b, d) -> (b,)."""
-        lengths = np.linalg.norm(x.astype(np.float64), axis=1)  # (b,)
+    def bin(self, lengths: FloatArray) -> Any:
+        """In which sixteenth of ±B the scores of queries of these lengths lie. Shapes: (b,) -> (b,)."""
         share = lengths * self.ranges.longest_k / self.scores if self.scores > 0 else lengths
         return np.clip(np.ceil(share * (1 + 2.0**-20) * BINS).astype(int) - 1, 0, BINS - 1)
 
@@ -283,7 +326,6 @@ class Certificate:
             rho = self.gamma * loss + self.head.m * self._floor / D  # (b, 1)
             sure = (D > 0) & (rho < 0.5)  # (b, 1)
             rho = np.where(sure, rho / (1 - self.gamma - rho), np.inf)
-            self._largest_inverse = max(self._largest_inverse, float((1 / D[sure]).max(initial=0)))
         worst = float(rho.max())
         if self.rtol is not None and worst > self.rtol:
             self._refuse_precision(worst)
@@ -304,16 +346,22 @@ class Certificate:
     def _remedy(self) -> str:
         return ("float64, or " if self.head.dtype == np.float32 else "") + "smaller scores or a larger rtol"
 
-    def whole(self, bound: FloatArray, value: FloatArray, *sizes: float) -> FloatArray:
-        """The bound with the last roundings of the value, underflow, and its own rounding; never not a number.
+    def whole(self, bound: FloatArray, value: FloatArray, floor: Any) -> FloatArray:
+        """The bound with the last roundings of the value, underflow, and its own rounding; never not a number."""
+        whole = (bound + 4 * unit(self.head.dtype) * np.abs(value) + floor) * self.spare
+        return or_infinite(whole).astype(self.head.dtype)
 
-        `sizes` are those of the factors of the value.
-        """
-        u, floor = unit(self.head.dtype), self._underflow * (1 + 2 * self._largest_inverse)
+    def floor(self, inverse: float, *sizes: float) -> float:
+        """What underflow may have added to a value with factors of these sizes, after division by row sums."""
+        floor = self._underflow * (1 + 2 * inverse)
         for size in sizes:
             floor *= 1 + size
-        whole = (bound + 4 * u * np.abs(value) + floor) * (1 + 4 * self.gamma + 64 * u)
-        return or_infinite(whole).astype(self.head.dtype)
+        return floor
+
+    @property
+    def spare(self) -> float:
+        """For the rounding of the bound itself."""
+        return 1 + 4 * self.gamma + 64 * unit(self.head.dtype)
 
     @cached_property
     def _underflow(self) -> float:

@@ -33,7 +33,7 @@ import numpy as np
 
 from reference.certificate import Head, gamma, or_infinite, unit
 from reference.fast_qkv import Approximation, Fast, Method, QuerySide, approximation, prepare
-from reference.masked_product import RunningSum, blocks
+from reference.masked_product import BLOCK, RunningSum, blocks
 from reference.polynomial import ExpPolynomial
 from reference.qkv import Wording, backward, forward
 from reference.shapes import shapes
@@ -231,20 +231,21 @@ def _collect(fast: Fast, X: FloatArray, W: FloatArray, W_V: FloatArray) -> tuple
     d, lost = X.shape[1], _lost(X)
     dX, dX_bound = np.empty_like(X), np.empty_like(X)  # (n, d) both
     dW, dW_V, dW_bound, dW_V_bound = (RunningSum(d, d) for _ in range(4))
-    summed = lost + 2 * gamma(fast.step + 4 + len(X) / fast.step * 2.0**-53 / unit(X.dtype), unit(X.dtype))
-    for block in fast.gradient():
+    at_once = min(BLOCK, fast.block)  # rows that are summed in their own precision
+    summed = lost + 2 * gamma(at_once + 4 + len(X) / at_once * 2.0**-53 / unit(X.dtype), unit(X.dtype))
+    for block in fast.gradient():  # with bounds, which `prepare` was not told to leave out
         rows, x, size = block.rows, X[block.rows], np.abs(X[block.rows])
         if isinstance(block, QuerySide):
             dX[rows] = block.dQ @ W.T  # (b, d)
             dX_bound[rows] = (block.dQ_bound + lost * np.abs(block.dQ)) @ np.abs(W).T  # (b, d)
-            dW.add(x, block.dQ)
-            dW_bound.add(size, block.dQ_bound + summed * np.abs(block.dQ))
+            _add(dW, x, block.dQ)
+            _add(dW_bound, size, block.dQ_bound + summed * np.abs(block.dQ))
         else:
             dX[rows] += block.dK + block.dV @ W_V.T  # (b, d)
             through_V = (block.dV_bound + lost * np.abs(block.dV)) @ np.abs(W_V).T  # (b, d)
             dX_bound[rows] += block.dK_bound + through_V + lost * (np.abs(block.dK) + np.abs(dX[rows]))
-            dW_V.add(x, block.dV)
-            dW_V_bound.add(size, block.dV_bound + summed * np.abs(block.dV))
+            _add(dW_V, x, block.dV)
+            _add(dW_V_bound, size, block.dV_bound + summed * np.abs(block.dV))
     value = Gradient(X=dX, W=dW.total.astype(X.dtype), W_V=dW_V.total.astype(X.dtype))
     spare = 1 + 2 * summed + 8 * unit(X.dtype)  # for the rounding of the bounds themselves
     sizes = 2 + np.abs(W).max() + np.abs(W_V).max()
@@ -253,6 +254,12 @@ def _collect(fast: Fast, X: FloatArray, W: FloatArray, W_V: FloatArray) -> tuple
         dX_bound[rows] = or_infinite(dX_bound[rows] * spare + tiny)  # (b, d)
     bounds = (or_infinite(b.total * spare + tiny).astype(X.dtype) for b in (dW_bound, dW_V_bound))
     return value, Gradient(X=dX_bound, W=next(bounds), W_V=next(bounds))
+
+
+def _add(total: RunningSum, x: FloatArray, y: FloatArray) -> None:
+    """Add xᵀ y in blocks. Shapes: x, y (b, d)."""
+    for rows in blocks(len(x)):
+        total.add(x[rows], y[rows])
 
 
 def _words(function: str) -> Wording:

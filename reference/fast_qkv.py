@@ -42,15 +42,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from importlib.util import find_spec
 from math import ceil, isfinite, log2
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from reference.certificate import Certificate, Coefficients, Head, Numbers, Ranges, Read, as_float, unit
+from reference.certificate import (
+    Certificate,
+    Coefficients,
+    Columns,
+    Facts,
+    Head,
+    Numbers,
+    Ranges,
+    Read,
+    as_float,
+    unit,
+)
 from reference.errors import AltgradError
 from reference.low_rank import monomials, monomials_vjp, rank, row_kronecker, weights
-from reference.masked_product import RunningSum, blocks, within
+from reference.masked_product import BLOCK, RunningSum, blocks, within
 from reference.polynomial import ExpPolynomial, exp_polynomial, taylor
 from reference.shapes import FloatArray, refuse
 
@@ -60,6 +72,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 LARGEST_STATE = 2**27  # entries of all sums that are carried along: 1 GiB in float64
 LARGEST_BLOCK = 2**21  # entries of the features of one block
 ROWS = 512  # of a block, at most
+LONG = 2**12  # rows from which on compiled loops pay for being loaded
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +85,7 @@ class Approximation:
     """
 
     value: Any
-    bound: Any
+    bound: Any  # None where none was asked for
     degree: Any  # int, and of a model one per layer; so are the next two
     rank: Any
     relative_error: Any  # float
@@ -84,7 +97,7 @@ class Output(NamedTuple):
 
     rows: slice
     value: FloatArray  # (b, e)
-    bound: FloatArray  # (b, e)
+    bound: FloatArray | None  # (b, e)
 
 
 class QuerySide(NamedTuple):
@@ -92,7 +105,7 @@ class QuerySide(NamedTuple):
 
     rows: slice
     dQ: FloatArray  # (b, d)
-    dQ_bound: FloatArray  # (b, d)
+    dQ_bound: FloatArray | None  # (b, d)
 
 
 class KeySide(NamedTuple):
@@ -101,8 +114,8 @@ class KeySide(NamedTuple):
     rows: slice
     dK: FloatArray  # (b, d)
     dV: FloatArray  # (b, e)
-    dK_bound: FloatArray  # (b, d)
-    dV_bound: FloatArray  # (b, e)
+    dK_bound: FloatArray | None  # (b, d)
+    dV_bound: FloatArray | None  # (b, e)
 
 
 class Side(NamedTuple):
@@ -129,17 +142,17 @@ class Near(NamedTuple):
         return Near(other, self.P.T, self.moment.T, self.majorant.T, self.R.T)
 
 
-def measure(head: Head, words: Any) -> Ranges:
+def measure(head: Head, words: Any, by: type[Fast]) -> Ranges:
     """The ranges of a head. Cost: two readings of K and V, one of Q and dO."""
-    (low_K, high_K), (low_V, high_V) = _extremes(head.K, head.m), _extremes(head.V, head.m)  # (d,), (e,)
+    (low_K, high_K), (low_V, high_V) = _extremes(head.K, head.m, by), _extremes(head.V, head.m, by)  # (d,), (e,)
     centre = _coarse_middle(low_K, high_K).astype(head.dtype)  # (d,)
     middle = (low_V / 2 + high_V / 2).astype(head.dtype)  # (e,)
-    k, longest_k = _sizes(lambda rows: words.finite(f"{words.K} − centre", head.K(rows) - centre), head.m)
-    v, _ = _sizes(lambda rows: words.finite(f"{words.V} − middle", head.V(rows) - middle), head.m)
-    q, longest_q = _sizes(lambda rows: words.finite(f"scale {words.Q}", head.scale * head.Q(rows)), head.n)
+    k, longest_k = _sizes(lambda rows: words.finite(f"{words.K} − centre", head.K(rows) - centre), head.m, by)
+    v, _ = _sizes(lambda rows: words.finite(f"{words.V} − middle", head.V(rows) - middle), head.m, by)
+    q, longest_q = _sizes(lambda rows: words.finite(f"scale {words.Q}", head.scale * head.Q(rows)), head.n, by)
     balance = _balance(float(q.max()), float(k.max()), head.dtype)
     least = float(np.finfo(head.dtype).smallest_subnormal)  # scale Q may have lost this much to underflow
-    dO = 0.0 if head.dO is None else float(_sizes(head.dO, head.n)[0].max())
+    dO = np.zeros(head.e) if head.dO is None else _sizes(head.dO, head.n, by)[0]  # (e,)
     more = 1 + 8 * unit(head.dtype) + (head.d + 8) * 2.0**-52  # the norms are those of rounded numbers
     return Ranges(
         centre=centre,
@@ -167,9 +180,9 @@ def _balance(q: float, k: float, dtype: np.dtype[Any]) -> float:
     return 2.0 ** min(max(power, -most), most)
 
 
-def _extremes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
+def _extremes(operand: Callable[[slice], FloatArray], n: int, by: type[Fast]) -> tuple[FloatArray, FloatArray]:
     """The least and largest entry of each column, in float64."""
-    lows, highs = zip(*((b.min(axis=0), b.max(axis=0)) for b in map(operand, blocks(n))), strict=True)
+    lows, highs = zip(*(by.extremes(operand(rows)) for rows in blocks(n, by.READ)), strict=True)
     return np.min(lows, axis=0).astype(np.float64), np.max(highs, axis=0).astype(np.float64)
 
 
@@ -181,13 +194,9 @@ def _coarse_middle(low: FloatArray, high: FloatArray) -> FloatArray:
     return np.where((half > 0) & np.isfinite(coarse), coarse, low)
 
 
-def _sizes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, float]:
+def _sizes(operand: Callable[[slice], FloatArray], n: int, by: type[Fast]) -> tuple[FloatArray, float]:
     """The largest absolute entry of each column and the largest Euclidean norm of a row, in float64."""
-    columns, rows = [], []
-    for block in map(operand, blocks(n)):
-        columns.append(np.abs(block).max(axis=0))  # (d,)
-        largest = float(columns[-1].max()) or 1.0  # or squares may underflow or overflow
-        rows.append(largest * np.linalg.norm(block.astype(np.float64) / largest, axis=1).max())
+    columns, rows = zip(*(by.sizes(operand(rows)) for rows in blocks(n, by.READ)), strict=True)
     return np.max(columns, axis=0).astype(np.float64), float(max(rows))
 
 
@@ -216,21 +225,32 @@ def choose(B: float, rtol: float | None, polynomial: ExpPolynomial | None, words
 
 
 def prepare(
-    heads: list[Head], rtol: Any, polynomial: Any, method: Any, words: Any
+    heads: list[Head], rtol: Any, polynomial: Any, method: Any, words: Any, certify: bool = True
 ) -> tuple[list[Fast], ExpPolynomial]:
     """The heads with one polynomial for all of them."""
     if method not in METHODS:
         refuse(words.function, "method", f"is {method!r}", "one of " + ", ".join(map(repr, METHODS)))
     if rtol is not None:
         check_rtol(rtol, words.function)
-    ranges = [measure(head, words) for head in heads]
+    by = implementation(heads, method)
+    ranges = [measure(head, words, by) for head in heads]
     widest = max(ranges, key=lambda r: r.scores)
     if not isfinite(widest.scores):
         refuse(words.function, f"scale {words.Q} {words.K}ᵀ (the scores)", "may overflow", "smaller operands or scale")
     B = widest.scores if polynomial is not None else widest.rounded_up()
     chosen = choose(B, rtol, polynomial, words)
-    fast = [Fast(head, r, chosen, widest.scores, rtol, method, words) for head, r in zip(heads, ranges, strict=True)]
-    return fast, chosen
+    more = chosen, widest.scores, rtol, method, words, certify
+    return [by(head, r, *more) for head, r in zip(heads, ranges, strict=True)], chosen
+
+
+def implementation(heads: list[Head], method: Method) -> type[Fast]:
+    """Compiled loops for long sequences where Numba is installed; else, and for "paper", what is written here."""
+    longest = max(max(head.n, head.m) for head in heads)
+    if longest < LONG or method == "paper" or not (find_spec("numba") and find_spec("threadpoolctl")):
+        return Fast
+    from reference.compiled import Compiled  # noqa: PLC0415  # it takes a second, and needs this module
+
+    return Compiled
 
 
 def check_rtol(rtol: Any, function: str) -> None:
@@ -240,20 +260,21 @@ def check_rtol(rtol: Any, function: str) -> None:
 
 
 def approximation(value: Any, bound: Any, fast: list[Fast], polynomial: ExpPolynomial) -> Approximation:
-    """The value and its bound, with what there is to say of them."""
+    """The value and its bound, if there is one, with what there is to say of them."""
     k, m = fast[0].k, min(fast[0].head.n, fast[0].head.m)
-    arrays = [bound] if isinstance(bound, np.ndarray) else [a for a in _fields(bound) if a is not None]
-    reasons = list(dict.fromkeys(f.bounds.why for f in fast if f.bounds.why))
+    slow = f"the rank {k} is above the number of rows {m}: exact attention costs less" if k > m else ""
+    arrays = [] if bound is None else [bound] if isinstance(bound, np.ndarray) else _fields(bound)
+    reasons = list(dict.fromkeys(f.bounds.why for f in fast if f.bounds and f.bounds.why))
     if not reasons and not all(np.isfinite(a).all() for a in arrays):
         largest = max(f.ranges.scores for f in fast)
         reasons = [f"the bound overflows {arrays[0].dtype}, with scores up to {largest:.4g}"]
-    slow = f"the rank {k} is above the number of rows {m}: exact attention costs less" if k > m else ""
     why = "; ".join([*reasons, slow] if slow else reasons)
     return Approximation(value, bound, polynomial.degree, k, polynomial.relative_error, why)
 
 
-def _fields(gradient: Any) -> list[FloatArray | None]:
-    return list(gradient) if isinstance(gradient, tuple) else list(vars(gradient).values())
+def _fields(gradient: Any) -> list[FloatArray]:
+    found = gradient if isinstance(gradient, tuple) else vars(gradient).values()
+    return [array for array in found if array is not None]
 
 
 @lru_cache(maxsize=16)
@@ -266,9 +287,11 @@ def float_weights(coefficients: tuple[Fraction, ...], d: int, dtype: np.dtype[An
 class Fast:
     """One head with a polynomial in place of the exponential."""
 
+    READ = BLOCK  # rows that are measured at once
+
     def __init__(
         self, head: Head, ranges: Ranges, polynomial: ExpPolynomial, scores: float, rtol: float | None,
-        method: Method, words: Any,
+        method: Method, words: Any, certify: bool,
     ) -> None:  # fmt: skip
         self.head, self.ranges, self.polynomial, self.method = head, ranges, polynomial, method
         self.d, self.e = head.d, head.e
@@ -282,12 +305,37 @@ class Fast:
         self.power_rows = slice(rank(head.d, self.power - 1) if self.power else 0, rank(head.d, self.power))
         self.widest = self.k * (1 + head.e) if method == "paper" else self.k_top
         self._foresee()
-        self.step = max(1, min(ROWS, LARGEST_BLOCK // self.widest, max(head.n, head.m)))
-        self.bounds = Certificate(
-            head, ranges, polynomial, differentiated=method == "differentiate", power=self.power, top=self.top,
-            widest=self.widest, step=self.step, scores=scores, rtol=rtol, words=words,
-            largest_weight=float(max(np.abs(self.w).max(), np.abs(self.w_integral).max())),
+        self.step = self._step()
+        self.bounds = self._certificate(scores, rtol) if certify else None
+        self._largest_inverse = 0.0  # of the row sums so far
+
+    @property
+    def block(self) -> int:
+        """Rows that come at once, at most."""
+        return self.step
+
+    def _step(self) -> int:
+        """Rows that are summed at once."""
+        return max(1, min(ROWS, LARGEST_BLOCK // self.widest, max(self.head.n, self.head.m)))
+
+    def _certificate(self, scores: float, rtol: float | None, columns: Columns | None = None) -> Certificate:
+        return Certificate(
+            self.head, self.ranges, self.polynomial, differentiated=self.method == "differentiate", power=self.power,
+            top=self.top, widest=self.widest, step=self.step, scores=scores, rtol=rtol, words=self.words,
+            largest_weight=float(max(np.abs(self.w).max(), np.abs(self.w_integral).max())), columns=columns,
         )  # fmt: skip
+
+    @staticmethod
+    def extremes(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The least and largest entry of each column. Shapes: (b, d) -> (d,) twice."""
+        return x.min(axis=0), x.max(axis=0)
+
+    @staticmethod
+    def sizes(x: FloatArray) -> tuple[FloatArray, float]:
+        """The largest absolute entry of each column, and norm of a row. Shapes: (b, d) -> (d,), number."""
+        columns = np.abs(x).max(axis=0)  # (d,)
+        largest = float(columns.max()) or 1.0  # or squares may underflow or overflow
+        return columns, float(largest * np.linalg.norm(x.astype(np.float64) / largest, axis=1).max())
 
     def _foresee(self) -> None:
         """Refuse a rank whose sums would not fit, before anything is allocated."""
@@ -335,7 +383,7 @@ class Fast:
 
     def output(self) -> Iterator[Output]:
         """The output, a block of rows at a time."""
-        keys = self._sums(self.d, self.d + self.e, 1)
+        keys = self._sums(1)
         if not self.head.causal:
             for rows in blocks(self.head.m, self.step):
                 self._add(keys, self._key(rows))
@@ -351,47 +399,51 @@ class Fast:
         yield from self._masked() if self.head.causal else self._unmasked()
 
     def _unmasked(self) -> Iterator[QuerySide | KeySide]:
-        keys, queries = self._sums(self.d, self.d + self.e, 1), self._sums(self.d + self.e, self.d + self.e, 2)
+        keys, queries = self._sums(1), self._sums(2)
         for rows in blocks(self.head.m, self.step):
             self._add(keys, self._key(rows))
         for rows in blocks(self.head.n, self.step):
             query = self._query(rows)
             read = self._read(query, keys)
-            numbers = self._numbers(query, rows, read, self._moment(query, keys))
-            query, at = self._answered(query, rows, numbers)
-            yield self._answer(query, rows, numbers, at, read, self._pull(query, keys))
+            numbers = self._numbers(rows, read, self._moment(query, keys))
+            query, facts, at = self._answered(query, rows, numbers)
+            self._remember(at.largest_inverse(numbers) if at else 0.0)
+            yield self._answer(rows, numbers, facts, at, read, self._pull(query, keys))
             self._add(queries, query)
         for rows in blocks(self.head.m, self.step):
             key = self._key(rows)
-            yield self._reply(key, rows, self._read(key, queries), self._pull(key, queries))
+            yield self._reply(rows, self._read(key, queries), self._pull(key, queries))
 
     def _masked(self) -> Iterator[QuerySide | KeySide]:
-        keys, queries = self._sums(self.d, self.d + self.e, 1), self._sums(self.d + self.e, self.d + self.e, 2)
+        keys, queries = self._sums(1), self._sums(2)
         kept = np.empty((self.head.n, len(Numbers._fields)), self.head.dtype)
         every = list(blocks(self.head.n, self.step))
         for rows in every:
             query, key = self._query(rows), self._key(rows)
             near = self._near(query, key)
             read = self._read(query, keys, near)
-            numbers = self._numbers(query, rows, read, self._moment(query, keys, near))
+            numbers = self._numbers(rows, read, self._moment(query, keys, near))
             kept[rows] = np.hstack(numbers)
-            query, at = self._answered(query, rows, numbers)
-            yield self._answer(query, rows, numbers, at, read, self._pull(query, keys, near))
+            query, facts, at = self._answered(query, rows, numbers)
+            self._remember(at.largest_inverse(numbers) if at else 0.0)
+            yield self._answer(rows, numbers, facts, at, read, self._pull(query, keys, near))
             self._add(keys, key)
         for rows in reversed(every):
             query, key = self._query(rows), self._key(rows)
-            query, _ = self._answered(query, rows, Numbers(*np.hsplit(kept[rows], len(Numbers._fields))))
+            query, *_ = self._answered(query, rows, Numbers(*np.hsplit(kept[rows], len(Numbers._fields))))
             near = self._near(query, key).transposed(query)
-            yield self._reply(key, rows, self._read(key, queries, near), self._pull(key, queries, near))
+            yield self._reply(rows, self._read(key, queries, near), self._pull(key, queries, near))
             self._add(queries, query)
 
-    def _sums(self, positive: int, moments: int, absolute: int) -> dict[str, RunningSum]:
+    def _sums(self, side: int) -> dict[str, RunningSum]:
+        """Empty sums over the keys (1) or the queries (2)."""
         e, k_power = self.head.e, self.power_rows.stop - self.power_rows.start
+        both = self.d + e if self.bounds else 0
         sums = {
             "factor": RunningSum(self.k_top, 1 + e),
-            "positive": RunningSum(self.k, positive),
-            "moments": RunningSum(k_power, moments),
-            "absolute": RunningSum(self.k, absolute),
+            "positive": RunningSum(self.k, both if side == 2 else min(self.d, both)),
+            "moments": RunningSum(k_power, both),
+            "absolute": RunningSum(self.k, side if self.bounds else 0),
         }
         kronecker = {"kronecker": RunningSum(self.k * (1 + e), self.head.d)} if self.method == "paper" else {}
         return sums | kronecker
@@ -444,8 +496,10 @@ class Fast:
         x = x.astype(self.head.dtype, copy=False)
         one = np.ones((len(x), 1), x.dtype)  # (b, 1)
         v = np.hstack([one, self.head.V(rows) - self.ranges.middle])  # (b, 1 + e)
+        if not self.bounds:
+            return Side(x, monomials(x, self.top), v, x[:, :0], x[:, :0], x[:, :0])
         sizes = np.abs(np.hstack([x, v[:, 1:]]))  # (b, d + e)
-        return Side(x, monomials(x, self.top), v, np.abs(x), sizes, one)
+        return Side(x, monomials(x, self.top), v, sizes[:, : self.d], sizes, one)
 
     def _query(self, rows: slice) -> Side:
         x = self.head.scale * self.head.Q(rows) * self.ranges.balance  # (b, d)
@@ -474,45 +528,82 @@ class Fast:
         """The output of a block of queries."""
         D = read.factor[:, :1]  # (b, 1)
         mean = read.factor[:, 1:] / D  # (b, e), relative to the middle
-        at = self.bounds.coefficients(query.x, rows, Numbers(D, 0 * D, read.absolute / D, moment))
         value = mean + self.ranges.middle  # (b, e)
-        bound = self.bounds.output(query.x, mean, at, D, read.moments)  # (b, e)
-        return Output(rows, value, self.bounds.whole(bound, value, self.ranges.v.max()))
+        if not self.bounds:
+            return Output(rows, value, None)
+        numbers, facts = Numbers(D, 0 * D, read.absolute / D, moment), self._facts(query.x, rows)
+        at = self.bounds.coefficients(facts, numbers)
+        bound = self.bounds.output(facts, self._sized(mean, self.ranges.v), at, D, read.moments)  # (b, e)
+        floor = self.bounds.floor(at.largest_inverse(numbers), self.ranges.v.max())
+        moved = np.zeros(self.e) if self.head.V_error is None else self.head.V_error  # (e,), by rounding
+        return Output(rows, value, self._whole(bound, self.ranges.v, value, floor + moved))
 
-    def _numbers(self, query: Side, rows: slice, read: Read, moment: FloatArray) -> Numbers:
+    def _facts(self, x: FloatArray, rows: slice, dO: FloatArray | None = None) -> Facts:
+        assert self.bounds
+        return self.bounds.facts(x, rows, dO)
+
+    def _sized(self, array: FloatArray, columns: FloatArray) -> FloatArray:
+        """An array as the certificate takes it. Shapes: (b, c), columns (c,) -> (b, c)."""
+        return array
+
+    def _whole(self, bound: FloatArray, columns: FloatArray, value: FloatArray, floor: Any) -> FloatArray:
+        """The whole bound on a value. Shapes: bound, value (b, c), columns (c,), floor (c,) or number -> (b, c)."""
+        assert self.bounds
+        return self.bounds.whole(bound, value, floor)
+
+    def _numbers(self, rows: slice, read: Read, moment: FloatArray) -> Numbers:
         D = read.factor[:, :1]  # (b, 1)
         K = (self._dO(rows) * (read.factor[:, 1:] / D)).sum(axis=1, keepdims=True)  # (b, 1)
+        if not self.bounds:
+            return Numbers(D, K, 0 * D, 0 * D)
         return Numbers(D, K, read.absolute / D, moment)
 
     def _dO(self, rows: slice) -> FloatArray:
         assert self.head.dO is not None
         return self.head.dO(rows)
 
-    def _answered(self, query: Side, rows: slice, numbers: Numbers) -> tuple[Side, Coefficients]:
+    def _answered(self, query: Side, rows: slice, numbers: Numbers) -> tuple[Side, Facts | None, Coefficients | None]:
         """The query with y, and with what the keys sum for their bounds."""
         dO = self._dO(rows)  # (b, e)
         y = np.hstack([-numbers.K, dO]) / numbers.D  # (b, 1 + e)
-        at = self.bounds.coefficients(query.x, rows, numbers, dO)
-        for_keys = self.bounds.for_keys(at, numbers, query.x, dO, rows)
-        return Side(query.x, query.features, y, *map(self._own, for_keys)), at
+        if not self.bounds:
+            return query._replace(factor=y), None, None
+        facts = self._facts(query.x, rows, dO)
+        at = self.bounds.coefficients(facts, numbers)
+        for_keys = self.bounds.for_keys(facts, at, numbers)
+        return Side(query.x, query.features, y, *map(self._own, for_keys)), facts, at
+
+    def _remember(self, inverse: float) -> None:
+        """Of row sums whose queries the keys will answer."""
+        self._largest_inverse = max(self._largest_inverse, inverse)
 
     def _own(self, array: FloatArray) -> FloatArray:
         return array.astype(self.head.dtype, copy=False)
 
     def _answer(
-        self, query: Side, rows: slice, numbers: Numbers, at: Coefficients, read: Read, pulled: FloatArray
-    ) -> QuerySide:
+        self, rows: slice, numbers: Numbers, facts: Facts | None, at: Coefficients | None, read: Read,
+        pulled: FloatArray,
+    ) -> QuerySide:  # fmt: skip
         units = self.head.scale * self.ranges.balance
-        dQ = units * pulled  # (b, d)
-        bound = self.bounds.query(query.x, numbers, at, read, pulled)  # (b, d)
-        sizes = self.ranges.v.max(), self.ranges.dO, self.ranges.k.max()
-        return QuerySide(rows, self._own(dQ), self.bounds.whole(abs(units) * bound, dQ, *sizes))
+        dQ = self._own(units * pulled)  # (b, d)
+        if not (self.bounds and facts and at):
+            return QuerySide(rows, dQ, None)
+        bound = abs(units) * self.bounds.query(facts, numbers, at, read, self._sized(pulled, self.ranges.k))  # (b, d)
+        sizes = self.ranges.v.max(), self.ranges.dO.max(), self.ranges.k.max()
+        floor = self.bounds.floor(at.largest_inverse(numbers), *sizes)
+        return QuerySide(rows, dQ, self._whole(bound, self.ranges.k, dQ, floor))
 
-    def _reply(self, key: Side, rows: slice, read: Read, pulled: FloatArray) -> KeySide:
-        d = self.d
+    def _reply(self, rows: slice, read: Read, pulled: FloatArray) -> KeySide:
         dK, dV = self._own(pulled / self.ranges.balance), read.factor[:, 1:]  # (b, d), (b, e)
-        sums = read.positive + read.moments  # (b, d + e)
+        if not self.bounds:
+            return KeySide(rows, dK, dV, None, None)
+        d, sums = self.bounds.d, read.positive + read.moments  # (b, d + e)
         dK_bound = (sums[:, :d] + read.absolute[:, :1]) / self.ranges.balance  # (b, d)
         dV_bound = sums[:, d:] + read.absolute[:, 1:]  # (b, e)
-        v, dO, q = self.ranges.v.max(), self.ranges.dO, self.ranges.q.max()
-        return KeySide(rows, dK, dV, self.bounds.whole(dK_bound, dK, v, dO, q), self.bounds.whole(dV_bound, dV, dO))
+        sizes = self.ranges.v.max(), self.ranges.dO.max()
+        floor_K = self.bounds.floor(self._largest_inverse, *sizes, self.ranges.q.max())
+        floor_V = self.bounds.floor(self._largest_inverse, *sizes)
+        return KeySide(
+            rows, dK, dV,
+            self._whole(dK_bound, self.ranges.q, dK, floor_K), self._whole(dV_bound, self.ranges.dO, dV, floor_V),
+        )  # fmt: skip

@@ -58,7 +58,7 @@ def monomials(X: Array, degree: int) -> Array:
     features = np.empty((rank(d, degree), n), X.dtype)  # (k, n)
     features[0] = 1
     x = np.ascontiguousarray(X.T)  # (d, n)
-    for made, i, before in _recursion(d, degree):
+    for made, i, before in recursion(d, degree):
         np.multiply(features[before], x[i], out=features[made])  # (l, n)
     return features
 
@@ -77,7 +77,7 @@ def monomials_vjp(X: Array, degree: int, features: Array, cotangent: Array) -> A
     """
     n, d = X.shape
     x, dx = np.ascontiguousarray(X.T), np.zeros((d, n), X.dtype)  # (d, n) both
-    for made, i, before in reversed(list(_recursion(d, degree))):
+    for made, i, before in reversed(list(recursion(d, degree))):
         dx[i] += (cotangent[made] * features[before]).sum(axis=0)  # (n,)
         cotangent[before] += cotangent[made] * x[i]  # (l, n)
     return dx.T  # (n, d)
@@ -98,7 +98,7 @@ def weights(coefficients: Sequence[Fraction], d: int) -> list[Fraction]:
 def _multinomials(d: int, degree: int) -> tuple[tuple[int, int], ...]:
     """|a| and |a|! / (a_1! ⋯ a_d!) of every monomial. One more factor x_i multiplies the second by |a| / a_i."""
     size, count, last, power = [0], [1], [-1], [0]  # power: the exponent of the last variable
-    for _, i, before in _recursion(d, degree):
+    for _, i, before in recursion(d, degree):
         for b in range(before.start, before.stop):
             size.append(size[b] + 1)
             power.append(power[b] + 1 if last[b] == i else 1)
@@ -107,7 +107,7 @@ def _multinomials(d: int, degree: int) -> tuple[tuple[int, int], ...]:
     return tuple(zip(size, count, strict=True))
 
 
-def _recursion(d: int, degree: int) -> Iterator[tuple[slice, int, slice]]:
+def recursion(d: int, degree: int) -> Iterator[tuple[slice, int, slice]]:
     """Which monomials are made, by which variable, from which: of each degree, with each last variable."""
     first = 0  # of the degree before
     for j in range(1, degree + 1):

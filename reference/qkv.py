@@ -42,6 +42,7 @@ for the gradient follows Rabe & Staats, *Self-attention does not need O(n²) mem
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ from reference.certificate import Head
 from reference.errors import AltgradError
 from reference.fast_qkv import Approximation, Method, QuerySide, approximation, prepare
 from reference.polynomial import ExpPolynomial
-from reference.shapes import shapes
+from reference.shapes import refuse, shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,6 +159,7 @@ def fast_attention(
     causal: bool = False,
     rtol: float | None = None,
     polynomial: ExpPolynomial | None = None,
+    certify: bool = True,
 ) -> Approximation:
     r"""Softmax attention in time linear in n and m at a fixed rank, with a bound on its error (C.13, C.14, I.6).
 
@@ -166,7 +168,8 @@ def fast_attention(
 
     Either `rtol` or `polynomial` is given. `rtol` bounds the relative error that P brings to every attention weight: P
     is the Chebyshev polynomial of least degree for it on the scores' range. Rounding comes on top; where it may exceed
-    `rtol` of a row of weights, `rtol` is refused. `value` and `bound` are (..., n, e).
+    `rtol` of a row of weights, `rtol` is refused. `value` and `bound` are (..., n, e). With `certify=False` there is no
+    bound, and nothing looks at rounding: it takes less time, for a gradient that is certified now and then.
 
     Shapes as in `attention`. Cost: O((n + m) k (d + e)) with k = binom(d + degree, degree) for each head; memory for
     inputs, outputs and a constant.
@@ -183,7 +186,7 @@ def fast_attention(
     """
     words = Wording("fast_attention")
     _check_causal(words.function, Q, K, causal)
-    return fast_forward(Q, K, V, scale, causal, rtol, polynomial, words)
+    return fast_forward(Q, K, V, scale, causal, rtol, polynomial, words, _checked_certify(words.function, certify))
 
 
 @shapes(Q="... n d", K="... m d", V="... m e", dO="... n e")
@@ -198,6 +201,7 @@ def fast_attention_vjp(
     rtol: float | None = None,
     polynomial: ExpPolynomial | None = None,
     method: Method = "paper",
+    certify: bool = True,
 ) -> Approximation:
     r"""Gradients of ⟨dO, attention(Q, K, V)⟩ in time linear in n and m at a fixed rank, with bounds (E, F.5, G.4, I).
 
@@ -206,7 +210,7 @@ def fast_attention_vjp(
     `method` says what p̃ is and how it is summed (`fast_qkv`): "paper" uses P for exp in C.12 and factors of rank
     k (e + 1); "antiderivative" gives the same numbers from monomials of one degree more; "differentiate" is the exact
     gradient of `fast_attention`. `value` and `bound` are `QKVGradient`s; the bound is on the distance from the exact
-    gradient of softmax attention, whatever the method.
+    gradient of softmax attention, whatever the method. `certify` as in `fast_attention`.
 
     Shapes and errors as in `attention_vjp` and `fast_attention`. Cost: O((n + m) k d e) with
     k = binom(d + degree, degree) for "paper", O((n + m) k′ (d + e)) with k′ = binom(d + degree + 1, degree + 1) for
@@ -222,7 +226,8 @@ def fast_attention_vjp(
     """
     words = Wording("fast_attention_vjp")
     _check_causal(words.function, Q, K, causal)
-    return fast_backward(Q, K, V, dO, scale, causal, rtol, polynomial, method, words)
+    certify = _checked_certify(words.function, certify)
+    return fast_backward(Q, K, V, dO, scale, causal, rtol, polynomial, method, words, certify)
 
 
 def _heads(
@@ -273,15 +278,18 @@ def backward(
 @np.errstate(all="ignore")
 def fast_forward(
     Q: FloatArray, K: FloatArray, V: FloatArray, scale: float, causal: bool, rtol: float | None,
-    polynomial: ExpPolynomial | None, words: Wording,
+    polynomial: ExpPolynomial | None, words: Wording, certify: bool = True,
 ) -> Approximation:  # fmt: skip
     """`fast_attention`, for checked operands."""
     indices, heads = _heads(Q, K, V, scale, causal)
-    fast, chosen = prepare(heads, rtol, polynomial, "differentiate", words)
-    output, bound = (np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype) for _ in range(2))  # (..., n, e)
+    fast, chosen = prepare(heads, rtol, polynomial, "differentiate", words, certify)
+    output = np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype)  # (..., n, e)
+    bound = np.empty_like(output) if certify else None  # (..., n, e)
     for head, one in zip(indices, fast, strict=True):
         for rows, value, error in one.output():
-            output[head][rows], bound[head][rows] = value, error
+            output[head][rows] = value
+            if bound is not None:
+                bound[head][rows] = error
     words.finite("the output", output)
     return approximation(output, bound, fast, chosen)
 
@@ -289,23 +297,33 @@ def fast_forward(
 @np.errstate(all="ignore")
 def fast_backward(
     Q: FloatArray, K: FloatArray, V: FloatArray, dO: FloatArray, scale: float, causal: bool, rtol: float | None,
-    polynomial: ExpPolynomial | None, method: Method, words: Wording,
+    polynomial: ExpPolynomial | None, method: Method, words: Wording, certify: bool = True,
 ) -> Approximation:  # fmt: skip
     """`fast_attention_vjp`, for checked operands."""
     indices, heads = _heads(Q, K, V, scale, causal, dO)
-    fast, chosen = prepare(heads, rtol, polynomial, method, words)
-    value, bound = (QKVGradient(np.empty_like(Q), np.empty_like(K), np.empty_like(V)) for _ in range(2))
+    fast, chosen = prepare(heads, rtol, polynomial, method, words, certify)
+    value = QKVGradient(np.empty_like(Q), np.empty_like(K), np.empty_like(V))
+    bound = QKVGradient(np.empty_like(Q), np.empty_like(K), np.empty_like(V)) if certify else None
     for head, one in zip(indices, fast, strict=True):
         for block in one.gradient():
+            rows = block.rows
             if isinstance(block, QuerySide):
-                value.Q[head][block.rows], bound.Q[head][block.rows] = block.dQ, block.dQ_bound
+                value.Q[head][rows] = block.dQ
+                if bound:
+                    bound.Q[head][rows] = block.dQ_bound
             else:
-                rows = block.rows
                 value.K[head][rows], value.V[head][rows] = block.dK, block.dV
-                bound.K[head][rows], bound.V[head][rows] = block.dK_bound, block.dV_bound
+                if bound:
+                    bound.K[head][rows], bound.V[head][rows] = block.dK_bound, block.dV_bound
     for operand, array in zip((words.Q, words.K, words.V), value, strict=True):
         words.finite(f"the gradient on {operand}", array, "smaller operands or scale")
     return approximation(value, bound, fast, chosen)
+
+
+def _checked_certify(function: str, certify: object) -> bool:
+    if not isinstance(certify, bool):
+        refuse(function, "certify", f"is {reprlib.repr(certify)}", "True or False")
+    return certify
 
 
 def _check_causal(function: str, Q: FloatArray, K: FloatArray, causal: bool) -> None:

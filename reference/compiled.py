@@ -1,0 +1,389 @@
+"""`fast_qkv` for long sequences: the same formulas, with the sums of `kernels` and all cores.
+
+The rows are taken in chunks, several at a time, each by one thread; what they add up to is added in their order, so
+the bits do not depend on the number of threads, which is that of BLAS (`OPENBLAS_NUM_THREADS`). Under a mask the sums
+of the chunks before come first; within a chunk the sums before each tile are kept.
+
+The bound has the same derivation. It sums one column for the keys and one for the values, max_c |k_jc|/max_j |k_jc|, where
+`fast_qkv` sums each column apart: it costs less, and is worth as much as the other is for the worst column.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from functools import cached_property
+from itertools import islice
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  # the BLAS that Numba calls, which the controller must find loaded
+from threadpoolctl import ThreadpoolController
+
+from reference import kernels
+from reference.certificate import Certificate, Coefficients, Columns, Facts, Numbers, Read, as_float, unit
+from reference.fast_qkv import Fast, KeySide, Output, QuerySide, Side
+from reference.masked_product import blocks
+from reference.shapes import FloatArray
+
+CHUNK = 2**13  # rows that a thread takes at a time
+TILE = 256  # rows at most whose monomials are made at once
+MASKED_TILE = 64  # the same under a mask, where a tile's pairs are written out
+CACHED = 2**17  # monomials of a tile, at most
+KEPT = 2**22  # numbers in the sums before each tile of a chunk, at most
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Groups = tuple[FloatArray, FloatArray, FloatArray]
+
+
+class Part(NamedTuple):
+    """A chunk of one side: what its rows are, and what they add to the sums of the other's."""
+
+    x: FloatArray  # (b, d)
+    factor: FloatArray  # (b, 1 + e): y of a query, v of a key
+    groups: Groups  # (b, c) each: the factor and what the bound sums with P(S); with S^h; with P̄(|q||k|)
+
+
+class Scan(NamedTuple):
+    """A chunk under the mask, with the sums before each of its tiles, and before the chunk itself."""
+
+    rows: slice
+    part: Part
+    within: Groups  # (tiles, k̂, c), (tiles, l, c″), (tiles, k, c′)
+    sums: Groups  # (k̂, c), (l, c″), (k, c′)
+
+
+class Threads:
+    """BLAS on one thread while ours run, for however many callers there are."""
+
+    def __init__(self) -> None:
+        self.lock, self.callers, self.limit = Lock(), 0, None
+
+    @cached_property
+    def controller(self) -> Any:
+        return ThreadpoolController().select(user_api="blas")
+
+    @contextmanager
+    def taken(self) -> Iterator[int]:
+        """How many threads BLAS was to have."""
+        with self.lock:
+            if not self.callers:
+                self.number = max(library.num_threads for library in self.controller.lib_controllers)
+                self.limit = self.controller.limit(limits=1)
+            self.callers += 1
+        try:
+            yield self.number
+        finally:
+            with self.lock:
+                self.callers -= 1
+                if not self.callers:
+                    self.limit.restore_original_limits()
+
+
+THREADS = Threads()
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """The results in the order of the items, computed a few ahead by threads that see the caller's context."""
+    items = iter(items)
+    if threads == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        running: deque[Future[Result]] = deque()
+        for item in items:
+            running.append(pool.submit(copy_context().run, function, item))
+            if len(running) > 2 * threads:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+class Compiled(Fast):
+    """One head, by the kernels."""
+
+    READ = CHUNK
+
+    @property
+    def block(self) -> int:
+        if not self.head.causal:
+            return CHUNK
+        return self.step * max(1, min(CHUNK // self.step, KEPT // (self.k_top * (self.e + 6))))
+
+    def _step(self) -> int:
+        return max(32, min(MASKED_TILE if self.head.causal else TILE, CACHED // self.widest))
+
+    @staticmethod
+    def extremes(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        low, high = kernels.extremes(np.ascontiguousarray(x))  # (d,) both
+        return low, high
+
+    @staticmethod
+    def sizes(x: FloatArray) -> tuple[FloatArray, float]:
+        columns = np.abs(kernels.extremes(np.ascontiguousarray(x))).max(axis=0)  # (d,)
+        largest = float(columns.max()) or 1.0
+        return columns, largest * float(kernels.longest(np.ascontiguousarray(x), largest))
+
+    # --- one column stands for all
+
+    def _certificate(self, scores: float, rtol: float | None, columns: Columns | None = None) -> Certificate:
+        return super()._certificate(scores, rtol, Columns(np.ones(1), np.ones(1), 1.0))
+
+    def _facts(self, x: FloatArray, rows: slice, dO: FloatArray | None = None) -> Facts:
+        assert self.bounds
+        ranges, V_error = self.ranges, self.head.V_error
+        lengths, reach, sizes = kernels.row_sizes(x, ranges.k, ranges.q)  # (b,) each
+        cotangent = x[:, :0] if dO is None else dO  # (b, e)
+        e = cotangent.shape[1]
+        _, mu, largest = kernels.row_sizes(cotangent, ranges.v[:e], ranges.dO[:e])  # (b,) each
+        moved = self.bounds.moved(rows)  # (b, d), or one row for all
+        zero = np.zeros((len(x), 1))  # (b, 1)
+        return Facts(
+            bin=self.bounds.bin(lengths),
+            reach=reach[:, None],
+            mu=mu[:, None],
+            moved=zero if V_error is None or dO is None else np.abs(dO) @ V_error[:, None],
+            sigma=moved @ ranges.k[:, None] + zero,
+            x=sizes[:, None],
+            x_moved=(moved / ranges.q).max(axis=1, keepdims=True),
+            dO=largest[:, None],
+        )
+
+    def _sized(self, array: FloatArray, columns: FloatArray) -> FloatArray:
+        return kernels.row_sizes(array, columns, columns)[2][:, None]  # (b, 1)
+
+    def _whole(self, bound: FloatArray, columns: FloatArray, value: FloatArray, floor: Any) -> FloatArray:
+        assert self.bounds
+        floors = np.broadcast_to(floor, columns.shape) + 0.0  # (c,)
+        per_value, row = 4 * unit(self.head.dtype), np.ascontiguousarray(bound[:, 0], np.float64)  # (b,)
+        found: FloatArray = kernels.bounded(value, row, columns, per_value, floors, self.bounds.spare)  # (b, c)
+        return found
+
+    # --- the sums
+
+    def output(self) -> Iterator[Output]:
+        with THREADS.taken() as threads:
+            if self.head.causal:
+                for scans in self._scans(blocks(self.head.n, self.block), self._key_part, self._nothing(1), threads):
+                    yield from in_order(self._masked_output, scans, threads)
+            else:
+                weighted = self._weighted(self._total(threads))
+                chunks = blocks(self.head.n, self.block)
+                yield from in_order(lambda rows: self._output_chunk(rows, weighted), chunks, threads)
+
+    def gradient(self) -> Iterator[QuerySide | KeySide]:
+        with THREADS.taken() as threads:
+            yield from self._by_scans(threads) if self.head.causal else self._by_totals(threads)
+
+    def _by_totals(self, threads: int) -> Iterator[QuerySide | KeySide]:
+        keys, queries = self._total(threads), self._nothing(2)
+        weighted, slopes = self._weighted(keys), self._slopes(keys)
+        chunks = blocks(self.head.n, self.block)
+        for answer, inverse, sums in in_order(lambda r: self._query_chunk(r, weighted, slopes), chunks, threads):
+            yield answer
+            self._remember(inverse)
+            queries = plus(queries, sums)
+        weighted, slopes = self._weighted(queries), self._slopes(queries)
+        chunks = blocks(self.head.m, self.block)
+        yield from in_order(lambda r: self._key_chunk(r, weighted, slopes), chunks, threads)
+
+    def _by_scans(self, threads: int) -> Iterator[QuerySide | KeySide]:
+        kept = np.empty((self.head.n, len(Numbers._fields)), self.head.dtype)  # (n, 4)
+        chunks = list(blocks(self.head.n, self.block))
+        for scans in self._scans(chunks, self._key_part, self._nothing(1), threads):
+            for answer, inverse, numbers in in_order(self._masked_query_chunk, scans, threads):
+                yield answer
+                self._remember(inverse)
+                kept[answer.rows] = np.hstack(numbers)
+
+        def answered(rows: slice) -> Part:
+            numbers = Numbers(*np.hsplit(kept[rows], len(Numbers._fields)))
+            return reversed_part(self._query_part(rows, numbers)[0])
+
+        for scans in self._scans(chunks[::-1], answered, self._nothing(2), threads):
+            yield from in_order(self._masked_key_chunk, scans, threads)
+
+    def _scans(
+        self, chunks: Iterable[slice], part: Callable[[slice], Part], sums: Groups, threads: int
+    ) -> Iterator[list[Scan]]:
+        """As many chunks as there are threads at a time, each with the sums before it."""
+
+        def scan(rows: slice) -> tuple[Part, Groups, Groups]:
+            one, total = part(rows), zeros_like(sums)
+            return one, kernels.prefixes(*self._features, one.x, one.groups, total), total
+
+        chunks = iter(chunks)
+        while some := list(islice(chunks, threads)):
+            scans = []
+            for rows, (one, within, total) in zip(some, in_order(scan, some, threads), strict=True):
+                scans.append(Scan(rows, one, within, sums))
+                sums = plus(sums, total)
+            yield scans
+
+    @cached_property
+    def _features(self) -> tuple[Any, int, int, int]:
+        """The monomials that are summed: their recursion, which of them are moments, and how many rows at a time."""
+        return kernels.steps(self.d, self.top), self.power_rows.start, self.power_rows.stop, self.step
+
+    @cached_property
+    def _read_features(self) -> tuple[Any, int, int, int]:
+        """Those that are read, of which there are fewer where R has an antiderivative of a higher degree."""
+        return kernels.steps(self.d, self.degree), *self._features[1:]
+
+    def _nothing(self, side: int) -> Groups:
+        """Empty sums over the keys (1) or the queries (2)."""
+        moments = (3 if side == 1 else 2) if self.bounds else 0
+        more = side if self.bounds else 0
+        shapes = (self.k_top, 1 + self.e + more), (len(self.w_moment), moments), (self.k, more)
+        return tuple(np.zeros(shape) for shape in shapes)  # type: ignore[return-value]
+
+    def _total(self, threads: int) -> Groups:
+        """The sums over all keys."""
+
+        def absorbed(rows: slice) -> Groups:
+            part, sums = self._key_part(rows), self._nothing(1)
+            kernels.absorb(*self._features, part.x, part.groups, sums)
+            return sums
+
+        total = self._nothing(1)
+        for sums in in_order(absorbed, blocks(self.head.m, self.block), threads):
+            total = plus(total, sums)
+        return total
+
+    @cached_property
+    def _group_weights(self) -> Groups:
+        """Of the monomials in the three groups. Shapes: (k,), (l,), (k,)."""
+        return self.w.ravel(), self.w_moment.ravel(), np.abs(self.w.ravel())
+
+    def _weighted(self, sums: Groups) -> Groups:
+        """What a row is multiplied by. Shapes: (k, c), (l, c″), (k, c′)."""
+        read = sums[0][: self.k], sums[1], sums[2]
+        return tuple(self._own(w[:, None] * s) for w, s in zip(self._group_weights, read, strict=True))  # type: ignore[return-value]
+
+    def _slopes(self, sums: Groups) -> FloatArray:
+        """What a row is pulled by. Shapes: (k̂, 1 + e)."""
+        return np.ascontiguousarray(self._own(self.w_integral * sums[0][:, : 1 + self.e]))
+
+    @cached_property
+    def _polynomials(self) -> Groups:
+        """P, S^h and P̄ in the scores, for pairs within a tile."""
+        P = np.array([as_float(c) for c in self.polynomial.coefficients]).astype(self.head.dtype)  # (g + 1,)
+        return P, np.eye(self.power + 1, dtype=self.head.dtype)[-1], np.abs(P)
+
+    @cached_property
+    def _R(self) -> FloatArray:
+        if self.method != "differentiate":
+            return self._polynomials[0]
+        return np.array([as_float(c) for c in self.polynomial.derivative]).astype(self.head.dtype)  # (g,)
+
+    # --- chunks
+
+    def _none(self, rows: int) -> FloatArray:
+        return np.empty((rows, 0), self.head.dtype)  # (b, 0)
+
+    def _key_part(self, rows: slice) -> Part:
+        x = self._own((self.head.K(rows) - self.ranges.centre) / self.ranges.balance)  # (b, d)
+        values = self.head.V(rows) - self.ranges.middle  # (b, e)
+        one = np.ones((len(x), 1), x.dtype)  # (b, 1)
+        v = np.hstack([one, values])  # (b, 1 + e)
+        if not self.bounds:
+            return Part(x, v, (v, self._none(len(x)), self._none(len(x))))
+        k = self._own(self._sized(x, self.ranges.k))  # (b, 1)
+        sizes = np.hstack([one, k, self._own(self._sized(values, self.ranges.v))])  # (b, 3)
+        return Part(x, v, (np.hstack([v, k]), sizes, one))
+
+    def _query_part(self, rows: slice, numbers: Numbers) -> tuple[Part, Facts | None, Coefficients | None]:
+        none = self._none(rows.stop - rows.start)
+        side, facts, at = self._answered(Side(self._query_rows(rows), *[none] * 5), rows, numbers)
+        groups = np.hstack([side.factor, side.positive]), side.moments, side.absolute  # (b, 1 + e + 2), (b, 2) twice
+        return Part(side.x, side.factor, groups), facts, at
+
+    def _query_rows(self, rows: slice) -> FloatArray:
+        return np.ascontiguousarray(self.head.scale * self.head.Q(rows) * self.ranges.balance)  # (b, d)
+
+    def _of_keys(self, found: Groups) -> tuple[Read, FloatArray]:
+        """What queries have read, and the sum of S^h."""
+        split = 1 + self.e
+        return Read(found[0][:, :split], found[0][:, split:], found[1][:, 1:], found[2]), found[1][:, :1]
+
+    def _output_of(self, x: FloatArray, rows: slice, found: Groups) -> Output:
+        none = self._none(len(x))
+        return self._mean(Side(x, *[none] * 5), rows, *self._of_keys(found))
+
+    def _output_chunk(self, rows: slice, weighted: Groups) -> Output:
+        x = self._query_rows(rows)
+        return self._output_of(x, rows, kernels.read(*self._read_features, x, weighted))
+
+    def _masked_output(self, scan: Scan) -> Output:
+        x = self._query_rows(scan.rows)
+        return self._output_of(x, scan.rows, self._masked_read(x, scan))
+
+    def _masked_read(self, x: FloatArray, scan: Scan) -> Groups:
+        within, sums = (np.ascontiguousarray(s[..., : self.k, :]) for s in (scan.within[0], scan.sums[0]))
+        found: Groups = kernels.masked_read(
+            *self._read_features, x, scan.part.x, scan.part.groups, (within, *scan.within[1:]), (sums, *scan.sums[1:]),
+            self._group_weights, self._polynomials,
+        )  # fmt: skip
+        return found
+
+    def _masked_pull(self, x: FloatArray, factor: FloatArray, scan: Scan) -> FloatArray:
+        split = 1 + self.e
+        within, sums = (np.ascontiguousarray(s[..., :split]) for s in (scan.within[0], scan.sums[0]))
+        pulled: FloatArray = kernels.masked_pull(
+            self._features[0], self.step, x, scan.part.x, factor, scan.part.factor, within, sums,
+            self.w_integral.ravel(), self._R,
+        )  # fmt: skip
+        return pulled
+
+    def _query_chunk(self, rows: slice, weighted: Groups, slopes: FloatArray) -> tuple[QuerySide, float, Groups]:
+        x = self._query_rows(rows)
+        read, moment = self._of_keys(kernels.read(*self._read_features, x, weighted))
+        numbers = self._numbers(rows, read, moment)
+        part, facts, at = self._query_part(rows, numbers)
+        sums = self._nothing(2)
+        kernels.absorb(*self._features, x, part.groups, sums)
+        pulled = kernels.pull(self._features[0], self.step, x, part.factor, slopes)  # (b, d)
+        answer = self._answer(rows, numbers, facts, at, read, pulled)
+        return answer, at.largest_inverse(numbers) if at else 0.0, sums
+
+    def _masked_query_chunk(self, scan: Scan) -> tuple[QuerySide, float, Numbers]:
+        x = self._query_rows(scan.rows)
+        read, moment = self._of_keys(self._masked_read(x, scan))
+        numbers = self._numbers(scan.rows, read, moment)
+        part, facts, at = self._query_part(scan.rows, numbers)
+        answer = self._answer(scan.rows, numbers, facts, at, read, self._masked_pull(x, part.factor, scan))
+        return answer, at.largest_inverse(numbers) if at else 0.0, numbers
+
+    def _reply_of(self, rows: slice, found: Groups, pulled: FloatArray) -> KeySide:
+        split = 1 + self.e
+        read = Read(found[0][:, :split], found[0][:, split:], found[1], found[2])
+        return self._reply(rows, read, pulled)
+
+    def _key_chunk(self, rows: slice, weighted: Groups, slopes: FloatArray) -> KeySide:
+        part = self._key_part(rows)
+        found = kernels.read(*self._read_features, part.x, weighted)
+        return self._reply_of(rows, found, kernels.pull(self._features[0], self.step, part.x, part.factor, slopes))
+
+    def _masked_key_chunk(self, scan: Scan) -> KeySide:
+        keys = reversed_part(self._key_part(scan.rows))
+        found = tuple(group[::-1] for group in self._masked_read(keys.x, scan))
+        return self._reply_of(scan.rows, found, self._masked_pull(keys.x, keys.factor, scan)[::-1])
+
+
+def plus(one: Groups, other: Groups) -> Groups:
+    return tuple(a + b for a, b in zip(one, other, strict=True))  # type: ignore[return-value]
+
+
+def zeros_like(groups: Groups) -> Groups:
+    return tuple(np.zeros_like(group) for group in groups)  # type: ignore[return-value]
+
+
+def reversed_part(part: Part) -> Part:
+    """The same rows, the last one first, as a mask is read from the other end."""
+    x, factor, *groups = (np.ascontiguousarray(array[::-1]) for array in (part.x, part.factor, *part.groups))
+    return Part(x, factor, tuple(groups))  # type: ignore[arg-type]

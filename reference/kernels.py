@@ -1,0 +1,299 @@
+"""Sums over monomials in compiled loops: what `compiled` is made of.
+
+A tile of rows at a time: its monomials, one row each (`low_rank.monomials`), stay in the cache until BLAS has
+multiplied them. Everything else, such as the weights of the monomials, is the business of the caller. Three groups of
+columns are summed side by side, any of which may be empty: `factor` with all monomials, `moments` with those of one
+degree (rows `low` to `high`), `absolute` with the absolute values of all.
+
+Numba compiles these functions when they are first called with arrays of a type, and keeps the result on disk. They
+hold no lock of the interpreter, so threads run side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numba import njit
+
+from reference.low_rank import recursion
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    return njit(nogil=True, cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+
+
+def steps(d: int, degree: int) -> Any:
+    """The recursion of `low_rank.monomials`: a row each of first and last made, variable, first used. -> (s, 4)."""
+    made = [(made.start, made.stop, i, used.start) for made, i, used in recursion(d, degree)]
+    return np.array(made, np.int64).reshape(-1, 4)  # (s, 4)
+
+
+@compiled
+def monomials(steps, x, features):  # type: ignore[no-untyped-def]
+    """Shapes: x (d, t) -> features (k, t), in place."""
+    features[0] = 1
+    for s in range(len(steps)):
+        first, stop, i, used = steps[s]
+        for a in range(stop - first):
+            for t in range(x.shape[1]):
+                features[first + a, t] = features[used + a, t] * x[i, t]
+
+
+@compiled
+def monomials_vjp(steps, x, features, cotangent, dx):  # type: ignore[no-untyped-def]
+    """Shapes: x (d, t), features, cotangent (k, t) -> dx (d, t), in place; cotangent is overwritten."""
+    dx[:] = 0
+    for s in range(len(steps) - 1, -1, -1):
+        first, stop, i, used = steps[s]
+        for a in range(stop - first):
+            for t in range(x.shape[1]):
+                dx[i, t] += cotangent[first + a, t] * features[used + a, t]
+                cotangent[used + a, t] += cotangent[first + a, t] * x[i, t]
+
+
+@compiled
+def load(rows, tile):  # type: ignore[no-untyped-def]
+    """Up to t rows as columns, followed by zeros. Shapes: rows (b, d) -> tile (d, t), in place."""
+    for c in range(len(tile)):
+        for t in range(len(rows)):
+            tile[c, t] = rows[t, c]
+        for t in range(len(rows), tile.shape[1]):
+            tile[c, t] = 0
+
+
+@compiled
+def store(tile, rows):  # type: ignore[no-untyped-def]
+    """Its inverse. Shapes: tile (d, t) -> rows (b, d), in place."""
+    for t in range(len(rows)):
+        for c in range(len(tile)):
+            rows[t, c] = tile[c, t]
+
+
+@compiled
+def add(features, rows, padded, total):  # type: ignore[no-untyped-def]
+    """total += features · rows. Shapes: features (k, t), rows (b, c), b ≤ t, padded (t, c), total (k, c)."""
+    if rows.shape[1] == 0:
+        return
+    if len(rows) == len(padded):
+        total += np.dot(features, rows)  # (k, c), rounded to the type of the rows, then summed in float64
+    else:
+        padded[: len(rows)] = rows
+        padded[len(rows) :] = 0
+        total += np.dot(features, padded)
+
+
+@compiled
+def absorb(steps, low, high, tile, x, groups, sums):  # type: ignore[no-untyped-def]
+    """Add the three groups to their sums. Shapes: x (n, d), groups (n, c) -> sums (k, c), in place."""
+    n, d = x.shape
+    xt, features = np.empty((d, tile), x.dtype), np.empty((len(sums[0]), tile), x.dtype)  # (d, t), (k, t)
+    padded = [np.empty((tile, c.shape[1]), x.dtype) for c in groups]  # (t, c) each
+    for first in range(0, n, tile):
+        rows = slice(first, min(first + tile, n))
+        load(x[rows], xt)
+        monomials(steps, xt, features)
+        add(features, groups[0][rows], padded[0], sums[0])
+        add(features[low:high], groups[1][rows], padded[1], sums[1])
+        if groups[2].shape[1]:
+            np.abs(features, features)
+            add(features[: len(sums[2])], groups[2][rows], padded[2], sums[2])
+
+
+@compiled
+def fetch(features, sums, rows):  # type: ignore[no-untyped-def]
+    """Shapes: features (k, t), sums (k, c), weighted -> rows (b, c), b ≤ t, in place."""
+    if rows.shape[1]:
+        store(np.dot(sums.T, features), rows)
+
+
+@compiled
+def read(steps, low, high, tile, x, sums):  # type: ignore[no-untyped-def]
+    """What each row reads from the three sums. Shapes: x (n, d), sums (k, c), weighted -> (n, c) each."""
+    n, d = x.shape
+    xt, features = np.empty((d, tile), x.dtype), np.empty((len(sums[0]), tile), x.dtype)  # (d, t), (k, t)
+    found = [np.empty((n, s.shape[1]), x.dtype) for s in sums]  # (n, c) each
+    for first in range(0, n, tile):
+        rows = slice(first, min(first + tile, n))
+        load(x[rows], xt)
+        monomials(steps, xt, features)
+        fetch(features, sums[0], found[0][rows])
+        fetch(features[low:high], sums[1], found[1][rows])
+        if sums[2].shape[1]:
+            np.abs(features, features)
+            fetch(features, sums[2], found[2][rows])
+    return found
+
+
+@compiled
+def pull(steps, tile, x, factor, total):  # type: ignore[no-untyped-def]
+    """Gradient of Σ_i ⟨monomials(x_i), total · factor_i⟩ on x.
+
+    Shapes: x (n, d), factor (n, c), total (k, c), weighted -> (n, d).
+    """
+    n, d = x.shape
+    xt, dx = np.empty((d, tile), x.dtype), np.empty((d, tile), x.dtype)  # (d, t) both
+    yt, features = np.empty((factor.shape[1], tile), x.dtype), np.empty((len(total), tile), x.dtype)  # (c, t), (k, t)
+    pulled = np.empty_like(x)  # (n, d)
+    for first in range(0, n, tile):
+        rows = slice(first, min(first + tile, n))
+        load(x[rows], xt)
+        load(factor[rows], yt)
+        monomials(steps, xt, features)
+        monomials_vjp(steps, xt, features, np.dot(total, yt), dx)
+        store(dx, pulled[rows])
+    return pulled
+
+
+# --- under the mask: row i sees the rows j ≤ i of the other side
+
+
+@compiled
+def prefixes(steps, low, high, tile, x, groups, sums):  # type: ignore[no-untyped-def]
+    """The three sums before each tile, and in `sums` those of all rows. Shapes: as in `absorb` -> (tiles, k, c) each."""
+    n = len(x)
+    before = [np.empty((-(-n // tile), *s.shape)) for s in sums]  # (tiles, k, c) each
+    for i in range(len(before[0])):
+        rows = slice(i * tile, min((i + 1) * tile, n))
+        for g in range(3):
+            before[g][i] = sums[g]
+        absorb(steps, low, high, tile, x[rows], (groups[0][rows], groups[1][rows], groups[2][rows]), sums)
+    return before
+
+
+@compiled
+def horner(coefficients, scores):  # type: ignore[no-untyped-def]
+    """M ⊙ P(scores), in place. Shapes: (g + 1,), (t, t)."""
+    g = len(coefficients) - 1
+    for i in range(len(scores)):
+        for j in range(scores.shape[1]):
+            s, value = scores[i, j], coefficients[g]
+            for c in range(g):
+                value = value * s + coefficients[g - 1 - c]
+            scores[i, j] = value
+        scores[i, i + 1 :] = 0
+
+
+@compiled
+def weighted(total, before, weights):  # type: ignore[no-untyped-def]
+    """Shapes: total, before (k, c), weights (k,) -> (k, c), in the type of the weights."""
+    return ((total + before) * weights.reshape(-1, 1)).astype(weights.dtype)  # (k, c)
+
+
+@compiled
+def masked_read(steps, low, high, tile, x, y, groups, before, sums, weights, polynomials):  # type: ignore[no-untyped-def]
+    """`read` with the sums of the rows up to its own.
+
+    `polynomials` are of the three groups, the last in |x| and |y|. Shapes: x, y (n, d), groups (n, c),
+    before (tiles, k, c), sums (k, c), weights (k,), polynomials (g + 1,) -> (n, c) each.
+    """
+    n, d = x.shape
+    xt, yt = np.empty((d, tile), x.dtype), np.empty((d, tile), x.dtype)  # (d, t) both
+    found = [np.empty((n, s.shape[1]), x.dtype) for s in sums]  # (n, c) each
+    for i in range(len(before[0])):
+        rows = slice(i * tile, min((i + 1) * tile, n))
+        now = [weighted(sums[g], before[g][i], weights[g]) for g in range(3)]  # (k, c) each
+        seen = read(steps, low, high, tile, x[rows], (now[0], now[1], now[2]))  # (b, c) each
+        load(x[rows], xt)
+        load(y[rows], yt)
+        for g in range(3):
+            if g == 2:
+                xt, yt = np.abs(xt), np.abs(yt)  # (d, t) both
+            if sums[g].shape[1]:
+                near = np.dot(xt.T, yt)  # (t, t)
+                horner(polynomials[g], near)
+                found[g][rows] = seen[g] + np.dot(near[: rows.stop - rows.start], padded(groups[g][rows], tile))
+    return found
+
+
+@compiled
+def padded(rows, tile):  # type: ignore[no-untyped-def]
+    """The rows, followed by zeros. Shapes: (b, c) -> (t, c)."""
+    full = np.zeros((tile, rows.shape[1]), rows.dtype)  # (t, c)
+    full[: len(rows)] = rows
+    return full
+
+
+@compiled
+def masked_pull(steps, tile, x, y, x_factor, y_factor, before, total, weights, slope):  # type: ignore[no-untyped-def]
+    """`pull` with the sums of the rows up to its own; `slope` is the polynomial's derivative.
+
+    Shapes: x, y (n, d), factors (n, c), before (tiles, k, c), total (k, c), weights (k,), slope (g,) -> (n, d).
+    """
+    n, d = x.shape
+    xt, yt = np.empty((d, tile), x.dtype), np.empty((d, tile), x.dtype)  # (d, t) both
+    pulled = np.empty_like(x)  # (n, d)
+    for i in range(len(before)):
+        rows = slice(i * tile, min((i + 1) * tile, n))
+        now = weighted(total, before[i], weights)  # (k, c)
+        pulled[rows] = pull(steps, tile, x[rows], x_factor[rows], now)
+        load(x[rows], xt)
+        load(y[rows], yt)
+        near = np.dot(xt.T, yt)  # (t, t)
+        horner(slope, near)
+        near *= np.dot(padded(x_factor[rows], tile), padded(y_factor[rows], tile).T)
+        pulled[rows] += np.dot(near[: rows.stop - rows.start], np.ascontiguousarray(yt.T))
+    return pulled
+
+
+# --- one reading of the operands
+
+
+@compiled
+def extremes(x):  # type: ignore[no-untyped-def]
+    """Least and largest entry of each column. Shapes: (n, d) -> (2, d), in float64."""
+    found = np.empty((2, x.shape[1]))  # (2, d)
+    found[0], found[1] = np.inf, -np.inf
+    for i in range(len(x)):
+        for c in range(x.shape[1]):
+            found[0, c] = min(found[0, c], x[i, c])
+            found[1, c] = max(found[1, c], x[i, c])
+    return found
+
+
+@compiled
+def longest(x, largest):  # type: ignore[no-untyped-def]
+    """The largest Euclidean norm of a row over `largest`, which is positive. Shapes: (n, d) -> number, in float64."""
+    found = 0.0
+    for i in range(len(x)):
+        squares = 0.0
+        for c in range(x.shape[1]):
+            squares += (x[i, c] / largest) ** 2
+        found = max(found, squares)
+    return np.sqrt(found)
+
+
+@compiled
+def row_sizes(x, weights, units):  # type: ignore[no-untyped-def]
+    """Of each row its Euclidean length, Σ_c |x_c| weights_c and max_c |x_c|/units_c.
+
+    Shapes: x (n, d), weights, units (d,) -> (3, n), in float64. Where units_c is 0, so is x_c.
+    """
+    found = np.empty((3, len(x)))  # (3, n)
+    inverse = np.array([1 / unit if unit > 0 else 0.0 for unit in units])  # (d,)
+    for i in range(len(x)):
+        squares = total = largest = 0.0
+        for c in range(x.shape[1]):
+            size = abs(np.float64(x[i, c]))
+            squares += size * size
+            total += size * weights[c]
+            largest = max(largest, size * inverse[c])
+        found[0, i], found[1, i], found[2, i] = np.sqrt(squares), total, largest
+    return found
+
+
+@compiled
+def bounded(value, row, column, per_value, floor, spare):  # type: ignore[no-untyped-def]
+    """(row_i column_c + per_value |value_ic| + floor_c) spare, infinite where it is no number.
+
+    Shapes: value (n, d), row (n,), column, floor (d,) -> (n, d).
+    """
+    bound = np.empty_like(value)  # (n, d)
+    for i in range(len(value)):
+        for c in range(value.shape[1]):
+            one = (row[i] * column[c] + per_value * abs(value[i, c]) + floor[c]) * spare
+            bound[i, c] = np.inf if np.isnan(one) else one
+    return bound
