@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from reference.certificate import gamma, or_infinite, unit
+from reference.certificate import gamma, unit
 from reference.masked_product import BLOCK, RunningSum, blocks
+from reference.row_bounds import or_infinite
 from reference.shapes import FloatArray
 
 __all__ = ["FUNCTION", "Bounded", "enlarged", "matmul"]

@@ -23,6 +23,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reference.polynomial import ExpPolynomial
+from reference.row_bounds import (
+    Coefficients,
+    Errors,
+    Facts,
+    Fixed,
+    Numbers,
+    coefficients,
+    for_keys,
+    or_infinite,
+    output_bound,
+    query_bound,
+    relative_rounding,
+    which_bin,
+)
 from reference.shapes import FloatArray, refuse
 
 BINS = 16  # in which the bound on the scores of a row is rounded up
@@ -85,36 +99,6 @@ class Ranges(NamedTuple):
         return digit * ceil(scores / digit)
 
 
-class Numbers(NamedTuple):
-    """What is known of each query once it has read the keys. All are (b, 1)."""
-
-    D: FloatArray
-    K: FloatArray
-    loss: FloatArray  # D̄/D: how much larger the sum of the absolute values is
-    moment: FloatArray  # Σ_j S_ij^h
-
-
-class Facts(NamedTuple):
-    """What the bounds of a block of queries depend on before these have read the keys."""
-
-    bin: Any  # (b,), in which sixteenth of ±B the scores lie
-    reach: FloatArray  # (b, 1), Σ_c |x_c| max|k_c|, at least each |S_ij|
-    mu: FloatArray  # (b, 1), Σ_c |dO_c| max|v_c|: q lies within ± this
-    moved: FloatArray  # (b, 1), how far rounding may have moved q
-    sigma: FloatArray  # (b, 1), and a score
-    x: FloatArray  # (b, d), absolute values of the queries
-    x_moved: FloatArray  # (b, d), how far rounding may have moved them
-    dO: FloatArray  # (b, e), absolute values
-
-
-class Columns(NamedTuple):
-    """The largest absolute entries that the bounds are stated for, column by column."""
-
-    k: FloatArray  # (d,)
-    v: FloatArray  # (e,)
-    q: float
-
-
 class Read(NamedTuple):
     """What a block of rows reads from the sums over the other side."""
 
@@ -124,169 +108,94 @@ class Read(NamedTuple):
     absolute: FloatArray
 
 
-class Coefficients(NamedTuple):
-    """What the bounds of a block of queries are made of. All are (b, 1), and 0 or more."""
-
-    delta: FloatArray  # |f̃ − f| ≤ δ f̃, from the largest relative error of P
-    inverse: FloatArray  # 1/(D̃ − T), T ≥ Σ_j |Ã − A|_ij from the absolute error of P at the scores there are
-    tau: FloatArray  # T/(D̃ − T)
-    excess: FloatArray  # |P − exp| ≤ this times S^h
-    slope: FloatArray  # |P − R| ≤ this times S^h
-    by_ratio: FloatArray  # |p̃ − p| ≤ this times f̃, from δ
-    spread: FloatArray  # |q − K̃| is at most this
-    range: FloatArray  # |q − K| is at most this
-    moved: FloatArray  # |p̃ − p| ≤ this times f, from the rounding of V
-    sigma: FloatArray  # how far rounding may have moved a score
-    rounding: FloatArray  # what rounding adds to p̃, as a multiple of Ā/D, in the largest key's size
-    rho: FloatArray  # relative rounding error of D
-
-    def largest_inverse(self, numbers: Numbers) -> float:
-        """The largest 1/D, of row sums that have a correct digit."""
-        return float((1 / numbers.D[np.isfinite(self.rho)]).max(initial=0))
-
-
 class Certificate:
-    """The bounds of one head. `top`, `widest` and `step` are the sizes of its monomials and blocks.
-
-    Everything is bounded column by column. If all columns are measured in their own largest entries, one column of
-    ones stands for all of them: then the bounds are worth as much as they are for the worst column.
-    """
+    """The bounds of one head. `top`, `widest` and `step` are the sizes of its monomials and blocks."""
 
     def __init__(
         self, head: Head, ranges: Ranges, polynomial: ExpPolynomial, *, differentiated: bool, power: int, top: int,
         widest: int, step: int, largest_weight: float, scores: float, rtol: float | None, words: Any,
-        columns: Columns | None = None,
     ) -> None:  # fmt: skip
-        self.head, self.ranges, self.polynomial = head, ranges, polynomial
-        self.columns = columns or Columns(ranges.k, ranges.v, float(ranges.q.max()))
-        self.d = len(self.columns.k)
+        self.head, self.ranges, self.polynomial, self.d = head, ranges, polynomial, head.d
         self.differentiated, self.power, self.top = differentiated, power, top
         self.widest, self.step, self.largest_weight = widest, step, largest_weight
         self.scores, self.rtol, self.words = scores, rtol, words  # scores: of all heads
         self.why = ""  # the bound is infinite, if it is
 
+    @cached_property
+    def fixed(self) -> Fixed:
+        return Fixed(
+            gamma=self.gamma,
+            u=unit(self.head.dtype),
+            m=float(self.head.m),
+            floor=self._floor,
+            power=self.power,
+            steepness=self._steepness,
+            e=float(self.head.e),
+            constant=float(self.polynomial.coefficients[0]),
+        )
+
+    @property
+    def table(self) -> FloatArray:
+        """What `Errors` are on each sixteenth of ±B. Shapes: -> (BINS, 4)."""
+        return error_table(self.polynomial, self.scores, self.power, self.differentiated)
+
+    @property
+    def bins_per_length(self) -> float:
+        """A query of this length has scores in the bin `which_bin` of it."""
+        per_score = self.ranges.longest_k / self.scores if self.scores > 0 else 1.0
+        return per_score * (1 + 2.0**-20) * BINS
+
     def facts(self, x: FloatArray, rows: slice, dO: FloatArray | None = None) -> Facts:
         """Shapes: x (b, d), dO (b, e)."""
-        head, size = self.head, np.abs(x)  # (b, d)
+        head, size, x_moved = self.head, np.abs(x), self.moved(rows)  # (b, d) twice
         cotangent = np.zeros((len(x), head.e)) if dO is None else np.abs(dO)  # (b, e)
         mu = cotangent @ self.ranges.v[:, None]  # (b, 1)
-        x_moved = self.moved(rows)  # (b, d)
         return Facts(
-            bin=self.bin(np.linalg.norm(x.astype(np.float64), axis=1)),
             reach=size @ self.ranges.k[:, None],
             mu=mu,
             moved=0 * mu if head.V_error is None else cotangent @ head.V_error[:, None],
             sigma=x_moved @ self.ranges.k[:, None] + 0 * mu,
             x=size,
             x_moved=x_moved,
+            x_moved_most=x_moved.max(axis=1, keepdims=True),
             dO=cotangent,
+            dO_most=cotangent.max(axis=1, keepdims=True),
         )
 
-    def coefficients(self, facts: Facts, numbers: Numbers) -> Coefficients:
-        head, mu, moved, sigma = self.head, facts.mu, facts.moved, facts.sigma  # (b, 1)
-        rho = self._relative_rounding(numbers.D, numbers.loss)  # (b, 1)
-        table = error_table(self.polynomial, self.scores, self.power, self.differentiated)[facts.bin]  # (b, 4)
-        weight, omega, excess, slope = np.hsplit(table, 4)  # (b, 1) each
-        delta = np.expm1(np.log1p(weight) + 2 * sigma)  # (b, 1)
-        inexact = 2 * rho + (head.e + 4) * unit(head.dtype)  # (b, 1), of K, relative to μ
-        sums = 2 * self._steepness * self.gamma * numbers.loss + 4 * rho + inexact  # (b, 1)
-        T, inverse = self._excess(np.exp(sigma) * excess, facts, numbers, rho)  # (b, 1) both
-        return Coefficients(
-            delta=delta,
-            inverse=inverse,
-            tau=or_infinite(T * inverse),
-            excess=np.exp(sigma) * excess,
-            slope=slope,
-            by_ratio=(delta + omega) * 2 * mu,
-            spread=np.minimum(mu + np.abs(numbers.K) + mu * inexact, 2 * mu) + 2 * moved,
-            range=2 * mu + 2 * moved,
-            moved=2 * moved,
-            sigma=sigma,
-            rounding=(1 + omega) * mu * sums,
-            rho=rho,
-        )
-
-    def _excess(
-        self, excess: FloatArray, facts: Facts, numbers: Numbers, rho: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """T ≥ Σ_j |Ã − A|_ij, and 1/(D̃ − T) or infinity. Shapes: -> (b, 1) both."""
-        moment = numbers.moment + self._inexact_moment(facts)  # (b, 1)
-        T = excess * moment + np.expm1(facts.sigma) * numbers.D * (1 + 2 * rho)  # (b, 1)
-        least = numbers.D * (1 - 2 * rho) - T  # (b, 1)
-        sure = least > 0  # (b, 1)
-        return T, np.where(sure, 1 / np.where(sure, least, 1), np.inf)
-
-    def _inexact_moment(self, facts: Facts) -> FloatArray:
-        """How far rounding may have moved Σ_j S_ij^h. Shapes: -> (b, 1)."""
-        return self.gamma * self.head.m * facts.reach**self.power
-
-    def _excess_of(
-        self, facts: Facts, at: Coefficients, D: FloatArray, moments: FloatArray, largest: FloatArray
-    ) -> FloatArray:
-        """Σ_j |Ã − A|_ij |z_j| over a lower bound of Σ_j A_ij, from Σ_j S_ij^h |z_j|. Shapes: (b, c) -> (b, c)."""
-        moments = moments + self._inexact_moment(facts) * largest  # (b, c)
-        through_sigma = np.expm1(at.sigma) * D * (1 + 2 * at.rho) * largest  # (b, c)
-        return np.minimum(at.tau * largest, (at.excess * moments + through_sigma) * at.inverse)
+    def coefficients(self, x: FloatArray, facts: Facts, numbers: Numbers) -> Coefficients:
+        """Shapes: x (b, d)."""
+        rho = relative_rounding(numbers, self.fixed)  # (b, 1)
+        self.accept(float(rho.max()))
+        lengths = np.linalg.norm(x.astype(np.float64), axis=1)  # (b,)
+        bins = which_bin(lengths, self.bins_per_length, BINS).astype(int)  # (b,)
+        errors = Errors(*np.hsplit(self.table[bins], 4))  # (b, 1) each
+        return coefficients(facts, errors, numbers, rho, self.fixed)
 
     def output(
         self, facts: Facts, mean: FloatArray, at: Coefficients, D: FloatArray, moments: FloatArray
     ) -> FloatArray:
-        """The lesser of tanh(¼ ln κ) ranges and τ distances, and rounding. Shapes: (b, e) -> (b, e)."""
-        v = self.columns.v  # (e,)
-        by_ratio = 2 * np.tanh(np.log1p(at.delta) / 4) * v  # (b, e)
-        far = self._excess_of(facts, at, D, moments[:, self.d :], v)  # (b, e), Σ_j |Δ|_ij |V_j|/D
-        by_moment = or_infinite(far + at.tau * (np.abs(mean) + 2 * at.rho * v))  # (b, e)
-        return np.minimum(by_ratio, by_moment) + (2 * at.rho + 6 * unit(self.head.dtype)) * v
+        """Shapes: mean (b, e), moments (b, d + e) -> (b, e)."""
+        bound: FloatArray = output_bound(facts, at, D, moments[:, self.d :], mean, self.ranges.v, self.fixed)  # (b, e)
+        return bound
 
     def query(self, facts: Facts, numbers: Numbers, at: Coefficients, read: Read, pulled: FloatArray) -> FloatArray:
         """On Σ_j (p̃ − p)_ij k_j. Shapes: (b, d) -> (b, d)."""
-        k = self.columns.k  # (d,)
-        sizes = read.positive / numbers.D + 2 * at.rho * k  # (b, d), Σ_j f̃_ij |k_j|
-        mean = np.minimum(k, or_infinite(sizes + 2 * at.tau * k))  # (b, d), at least |Σ_j f_ij k_j|
-        far = self._excess_of(facts, at, numbers.D, read.moments[:, : self.d], k) + at.tau * mean  # (b, d)
-        slope = at.slope * (numbers.moment + self._inexact_moment(facts)) / numbers.D  # (b, 1)
-        through_slope = slope * (1 + 2 * at.rho) * at.spread * k  # (b, d)
-        by_moment = at.spread * far + at.tau * (np.abs(pulled) + at.rounding * k + through_slope) + through_slope
-        smaller = np.minimum(at.by_ratio * sizes, or_infinite(by_moment))  # (b, d)
-        return smaller + at.moved * k + at.rounding * k
+        by_ratio, by_moment, tau, more = query_bound(
+            facts, at, numbers, read.positive, read.moments[:, : self.d], self.ranges.k, self.fixed
+        )  # (b, d)
+        bound: FloatArray = np.minimum(by_ratio, or_infinite(by_moment + tau * np.abs(pulled))) + more  # (b, d)
+        return bound
 
     def for_keys(
         self, facts: Facts, at: Coefficients, numbers: Numbers
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """What the keys sum with the weights P(S), S^h and P̄(|q||k|). Shapes: -> (b, d + e) twice, (b, 2).
-
-        Each query goes by the ratio or by the moment, whichever promises less.
-        """
-        tau, D, sure = at.tau, numbers.D, np.isfinite(at.tau)  # (b, 1)
-        slope_K = at.slope * at.spread / D  # (b, 1)
-        ratio_K = (at.by_ratio <= 3 * tau * at.spread + slope_K * numbers.moment) | ~sure  # (b, 1)
-        ratio_V = (at.delta <= 2 * tau) | ~sure  # (b, 1)
-        tau, inverse = np.where(sure, tau, 0), np.where(sure, at.inverse, 0)  # 0 where it is not used
-        grown, more = D * (1 + 2 * at.rho) * inverse, np.expm1(at.sigma)  # (b, 1), D̃/(D̃ − T) = 1 + τ
-        by_moment_K = (2 * tau + tau**2 + grown**2 * more) * at.spread  # (b, 1)
-        spare = (1 + 4 * at.rho) / D  # (b, 1)
-        weights_K = (np.where(ratio_K, at.by_ratio, by_moment_K) + at.moved * (1 + at.delta)) * spare  # (b, 1)
-        weights_V = np.where(ratio_V, at.delta, tau + grown * more) * spare  # (b, 1)
-        moments_K = np.where(
-            ratio_K, 0, at.excess * grown * at.spread * inverse + slope_K * (1 + 4 * at.rho)
-        )  # (b, 1)
-        moments_V = np.where(ratio_V, 0, at.excess * inverse)  # (b, 1)
-        Q_moved = at.range * (1 + at.delta) * spare * facts.x_moved  # (b, d), in pᵀ Q
-        positive = np.hstack([weights_K * facts.x + Q_moved, weights_V * facts.dO])  # (b, d + e)
-        moments = np.hstack([moments_K * facts.x, moments_V * facts.dO])  # (b, d + e)
-
-        power = facts.reach**self.power / (float(self.polynomial.coefficients[0]) / 2)  # (b, 1), as P̄ ≥ c_0
-        q, largest = self.columns.q, facts.dO.max(axis=1, keepdims=True)  # (b, 1)
-        sums_K = (weights_K + power * moments_K) * q + Q_moved.max(axis=1, keepdims=True)  # (b, 1), that round
-        sums_V = (weights_V + power * moments_V) * largest  # (b, 1)
-        rounding_V = (2 * self.gamma + at.rho) / D * largest  # (b, 1)
-        absolute = at.rounding / D * q + 2 * self.gamma * sums_K, rounding_V + 2 * self.gamma * sums_V
-        return positive, moments, np.hstack(absolute)
-
-    def bin(self, lengths: FloatArray) -> Any:
-        """In which sixteenth of ±B the scores of queries of these lengths lie. Shapes: (b,) -> (b,)."""
-        share = lengths * self.ranges.longest_k / self.scores if self.scores > 0 else lengths
-        return np.clip(np.ceil(share * (1 + 2.0**-20) * BINS).astype(int) - 1, 0, BINS - 1)
+        """What the keys sum with the weights P(S), S^h and P̄(|q||k|). Shapes: -> (b, d + e) twice, (b, 2)."""
+        one = for_keys(facts, at, numbers, self.ranges.q.max(), self.fixed)
+        return (
+            np.hstack([one.x, one.dO]),
+            np.hstack([one.x_moment, one.dO_moment]),
+            np.hstack([one.x_absolute, one.dO_absolute]),
+        )
 
     def moved(self, rows: slice) -> FloatArray:
         """How far rounding may have moved the queries, in the units of x. Shapes: -> (b, d)."""
@@ -320,18 +229,12 @@ class Certificate:
         operations = 4 * (self.top + 2) * self.widest
         return float(np.finfo(self.head.dtype).tiny) * operations * max(1.0, self.largest_weight) * powers
 
-    def _relative_rounding(self, D: FloatArray, loss: FloatArray) -> FloatArray:
-        """ρ: the relative rounding error of the row sums D; infinite where they may have no correct digit."""
-        with np.errstate(all="ignore"):
-            rho = self.gamma * loss + self.head.m * self._floor / D  # (b, 1)
-            sure = (D > 0) & (rho < 0.5)  # (b, 1)
-            rho = np.where(sure, rho / (1 - self.gamma - rho), np.inf)
-        worst = float(rho.max())
+    def accept(self, worst: float) -> None:
+        """Refuse an `rtol` that rounding may exceed, and note where it may take every digit: the largest ρ."""
         if self.rtol is not None and worst > self.rtol:
             self._refuse_precision(worst)
         if worst == np.inf:
             self.why = f"rounding in {self.head.dtype} may exceed the sums of the weights: {self._remedy}"
-        return rho
 
     def _refuse_precision(self, worst: float) -> None:
         refuse(
@@ -392,8 +295,3 @@ def as_float(number: Fraction) -> float:
         return float(number)
     except OverflowError:
         return float("inf")
-
-
-def or_infinite(bound: FloatArray) -> FloatArray:
-    """No bound is an infinite one: infinity times zero is not a number."""
-    return np.where(np.isnan(bound), np.inf, bound)

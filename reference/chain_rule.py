@@ -31,11 +31,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reference.certificate import Head, gamma, or_infinite, unit
+from reference.certificate import Head, gamma, unit
 from reference.fast_qkv import Approximation, Fast, Method, QuerySide, approximation, prepare
 from reference.masked_product import BLOCK, RunningSum, blocks
 from reference.polynomial import ExpPolynomial
 from reference.qkv import Wording, backward, forward
+from reference.row_bounds import or_infinite
 from reference.shapes import shapes
 
 if TYPE_CHECKING:

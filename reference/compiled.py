@@ -25,9 +25,10 @@ import scipy.linalg.cython_blas  # noqa: F401  # the BLAS that Numba calls, whic
 from threadpoolctl import ThreadpoolController
 
 from reference import kernels
-from reference.certificate import Certificate, Coefficients, Columns, Facts, Numbers, Read, as_float, unit
-from reference.fast_qkv import Fast, KeySide, Output, QuerySide, Side
+from reference.certificate import as_float, unit
+from reference.fast_qkv import Fast, KeySide, Output, QuerySide
 from reference.masked_product import blocks
+from reference.row_bounds import Fixed, Units, compiled_rows
 from reference.shapes import FloatArray
 
 CHUNK = 2**13  # rows that a thread takes at a time
@@ -125,44 +126,10 @@ class Compiled(Fast):
 
     @staticmethod
     def sizes(x: FloatArray) -> tuple[FloatArray, float]:
-        columns = np.abs(kernels.extremes(np.ascontiguousarray(x))).max(axis=0)  # (d,)
+        x = np.ascontiguousarray(x)  # (b, d)
+        columns = np.abs(kernels.extremes(x)).max(axis=0)  # (d,)
         largest = float(columns.max()) or 1.0
-        return columns, largest * float(kernels.longest(np.ascontiguousarray(x), largest))
-
-    # --- one column stands for all
-
-    def _certificate(self, scores: float, rtol: float | None, columns: Columns | None = None) -> Certificate:
-        return super()._certificate(scores, rtol, Columns(np.ones(1), np.ones(1), 1.0))
-
-    def _facts(self, x: FloatArray, rows: slice, dO: FloatArray | None = None) -> Facts:
-        assert self.bounds
-        ranges, V_error = self.ranges, self.head.V_error
-        lengths, reach, sizes = kernels.row_sizes(x, ranges.k, ranges.q)  # (b,) each
-        cotangent = x[:, :0] if dO is None else dO  # (b, e)
-        e = cotangent.shape[1]
-        _, mu, largest = kernels.row_sizes(cotangent, ranges.v[:e], ranges.dO[:e])  # (b,) each
-        moved = self.bounds.moved(rows)  # (b, d), or one row for all
-        zero = np.zeros((len(x), 1))  # (b, 1)
-        return Facts(
-            bin=self.bounds.bin(lengths),
-            reach=reach[:, None],
-            mu=mu[:, None],
-            moved=zero if V_error is None or dO is None else np.abs(dO) @ V_error[:, None],
-            sigma=moved @ ranges.k[:, None] + zero,
-            x=sizes[:, None],
-            x_moved=(moved / ranges.q).max(axis=1, keepdims=True),
-            dO=largest[:, None],
-        )
-
-    def _sized(self, array: FloatArray, columns: FloatArray) -> FloatArray:
-        return kernels.row_sizes(array, columns, columns)[2][:, None]  # (b, 1)
-
-    def _whole(self, bound: FloatArray, columns: FloatArray, value: FloatArray, floor: Any) -> FloatArray:
-        assert self.bounds
-        floors = np.broadcast_to(floor, columns.shape) + 0.0  # (c,)
-        per_value, row = 4 * unit(self.head.dtype), np.ascontiguousarray(bound[:, 0], np.float64)  # (b,)
-        found: FloatArray = kernels.bounded(value, row, columns, per_value, floors, self.bounds.spare)  # (b, c)
-        return found
+        return columns, largest * float(kernels.longest(x, largest))
 
     # --- the sums
 
@@ -193,17 +160,17 @@ class Compiled(Fast):
         yield from in_order(lambda r: self._key_chunk(r, weighted, slopes), chunks, threads)
 
     def _by_scans(self, threads: int) -> Iterator[QuerySide | KeySide]:
-        kept = np.empty((self.head.n, len(Numbers._fields)), self.head.dtype)  # (n, 4)
+        kept = np.empty((self.head.n, 4), self.head.dtype)  # (n, 4), the numbers
         chunks = list(blocks(self.head.n, self.block))
         for scans in self._scans(chunks, self._key_part, self._nothing(1), threads):
             for answer, inverse, numbers in in_order(self._masked_query_chunk, scans, threads):
                 yield answer
                 self._remember(inverse)
-                kept[answer.rows] = np.hstack(numbers)
+                kept[answer.rows] = numbers
 
         def answered(rows: slice) -> Part:
-            numbers = Numbers(*np.hsplit(kept[rows], len(Numbers._fields)))
-            return reversed_part(self._query_part(rows, numbers)[0])
+            x, unread = self._query_rows(rows), np.zeros((rows.stop - rows.start, 2))  # (b, d), (b, 2)
+            return reversed_part(self._query_part(rows, x, kept[rows], unread[:, :1], unread)[0])
 
         for scans in self._scans(chunks[::-1], answered, self._nothing(2), threads):
             yield from in_order(self._masked_key_chunk, scans, threads)
@@ -283,37 +250,72 @@ class Compiled(Fast):
 
     # --- chunks
 
-    def _none(self, rows: int) -> FloatArray:
-        return np.empty((rows, 0), self.head.dtype)  # (b, 0)
-
     def _key_part(self, rows: slice) -> Part:
-        x = self._own((self.head.K(rows) - self.ranges.centre) / self.ranges.balance)  # (b, d)
-        values = self.head.V(rows) - self.ranges.middle  # (b, e)
-        one = np.ones((len(x), 1), x.dtype)  # (b, 1)
-        v = np.hstack([one, values])  # (b, 1 + e)
+        ranges = self.ranges
+        middle = ranges.middle.astype(self.head.dtype)  # (e,)
+        x, v = kernels.key_rows(self.head.K(rows), ranges.centre, ranges.balance, self.head.V(rows), middle)
         if not self.bounds:
-            return Part(x, v, (v, self._none(len(x)), self._none(len(x))))
-        k = self._own(self._sized(x, self.ranges.k))  # (b, 1)
-        sizes = np.hstack([one, k, self._own(self._sized(values, self.ranges.v))])  # (b, 3)
-        return Part(x, v, (np.hstack([v, k]), sizes, one))
-
-    def _query_part(self, rows: slice, numbers: Numbers) -> tuple[Part, Facts | None, Coefficients | None]:
-        none = self._none(rows.stop - rows.start)
-        side, facts, at = self._answered(Side(self._query_rows(rows), *[none] * 5), rows, numbers)
-        groups = np.hstack([side.factor, side.positive]), side.moments, side.absolute  # (b, 1 + e + 2), (b, 2) twice
-        return Part(side.x, side.factor, groups), facts, at
+            return Part(x, v, (v, x[:, :0].copy(), x[:, :0].copy()))
+        return Part(x, v, kernels.key_sizes(x, v, inverse(ranges.k), inverse(ranges.v)))
 
     def _query_rows(self, rows: slice) -> FloatArray:
         return np.ascontiguousarray(self.head.scale * self.head.Q(rows) * self.ranges.balance)  # (b, d)
 
-    def _of_keys(self, found: Groups) -> tuple[Read, FloatArray]:
-        """What queries have read, and the sum of S^h."""
-        split = 1 + self.e
-        return Read(found[0][:, :split], found[0][:, split:], found[1][:, 1:], found[2]), found[1][:, :1]
+    def _query_part(
+        self, rows: slice, x: FloatArray, numbers: FloatArray, positive: FloatArray, moments: FloatArray
+    ) -> tuple[Part, FloatArray, float]:
+        """What the keys sum; what `bounded_query` needs, and the largest 1/D. Shapes: numbers (b, 4) -> (b, 4)."""
+        dO = self._dO(rows)  # (b, e)
+        if not self.bounds:
+            y, none = kernels.answers(numbers, dO), x[:, :0].copy()  # (b, 1 + e), (b, 0)
+            return Part(x, y, (y, none, none)), none, 0.0
+        *groups, parts, worst, largest = compiled_rows()[0](
+            numbers, positive, moments, x, dO, self.bounds.moved(rows), *self._by_row
+        )
+        self.bounds.accept(worst)
+        return Part(x, groups[0][:, : 1 + self.e], tuple(groups)), parts, largest
+
+    @cached_property
+    def _by_row(self) -> tuple[FloatArray, float, Units, Fixed]:
+        assert self.bounds
+        r = self.ranges
+        units = Units(r.k, r.v, inverse(r.q), inverse(r.v), inverse(r.dO), self.V_error)
+        return self.bounds.table, self.bounds.bins_per_length, units, self.bounds.fixed
 
     def _output_of(self, x: FloatArray, rows: slice, found: Groups) -> Output:
-        none = self._none(len(x))
-        return self._mean(Side(x, *[none] * 5), rows, *self._of_keys(found))
+        factor, moments, absolute = found[0][:, : 1 + self.e], found[1], found[2]
+        mean = factor[:, 1:] / factor[:, :1]  # (b, e)
+        value = mean + self.ranges.middle.astype(self.head.dtype)  # (b, e)
+        if not self.bounds:
+            return Output(rows, value, None)
+        numbers = kernels.numbers(factor, moments, absolute, np.zeros_like(mean))  # (b, 4)
+        bound, worst, largest = compiled_rows()[1](
+            numbers, moments[:, 1:], mean, x, self.bounds.moved(rows), *self._by_row
+        )
+        self.bounds.accept(worst)
+        floor = self.bounds.floor(largest, self.ranges.v.max()) + self.V_error  # (e,)
+        return Output(rows, value, self._bounded(value, bound, self.ranges.v, floor))
+
+    def _bounded(self, value: FloatArray, row: FloatArray, column: FloatArray, floor: Any) -> FloatArray:
+        assert self.bounds
+        floors = np.broadcast_to(floor, column.shape) + 0.0  # (c,)
+        bound: FloatArray = kernels.bounded(value, row, column, self._per_value, floors, self.bounds.spare)  # (b, c)
+        return bound
+
+    @property
+    def _per_value(self) -> float:
+        return 4 * unit(self.head.dtype)
+
+    def _answer_of(self, rows: slice, pulled: FloatArray, parts: FloatArray, largest: float) -> QuerySide:
+        units = self.head.scale * self.ranges.balance
+        dQ = units * pulled  # (b, d)
+        if not self.bounds:
+            return QuerySide(rows, dQ, None)
+        floor = self.bounds.floor(largest, self.ranges.v.max(), self.ranges.dO.max(), self.ranges.k.max())
+        column = abs(units) * self.ranges.k  # (d,)
+        return QuerySide(
+            rows, dQ, kernels.bounded_query(dQ, parts, column, self._per_value, floor, self.bounds.spare)
+        )
 
     def _output_chunk(self, rows: slice, weighted: Groups) -> Output:
         x = self._query_rows(rows)
@@ -340,29 +342,36 @@ class Compiled(Fast):
         )  # fmt: skip
         return pulled
 
+    def _asked(self, rows: slice, x: FloatArray, found: Groups) -> tuple[FloatArray, tuple[Part, FloatArray, float]]:
+        """The numbers of a chunk of queries that have read the keys, and what `_query_part` makes of them."""
+        numbers: FloatArray = kernels.numbers(*found, self._dO(rows))  # (b, 4)
+        return numbers, self._query_part(rows, x, numbers, found[0][:, 1 + self.e :], found[1][:, 1:])
+
     def _query_chunk(self, rows: slice, weighted: Groups, slopes: FloatArray) -> tuple[QuerySide, float, Groups]:
         x = self._query_rows(rows)
-        read, moment = self._of_keys(kernels.read(*self._read_features, x, weighted))
-        numbers = self._numbers(rows, read, moment)
-        part, facts, at = self._query_part(rows, numbers)
+        _, (part, parts, largest) = self._asked(rows, x, kernels.read(*self._read_features, x, weighted))
         sums = self._nothing(2)
         kernels.absorb(*self._features, x, part.groups, sums)
         pulled = kernels.pull(self._features[0], self.step, x, part.factor, slopes)  # (b, d)
-        answer = self._answer(rows, numbers, facts, at, read, pulled)
-        return answer, at.largest_inverse(numbers) if at else 0.0, sums
+        return self._answer_of(rows, pulled, parts, largest), largest, sums
 
-    def _masked_query_chunk(self, scan: Scan) -> tuple[QuerySide, float, Numbers]:
+    def _masked_query_chunk(self, scan: Scan) -> tuple[QuerySide, float, FloatArray]:
         x = self._query_rows(scan.rows)
-        read, moment = self._of_keys(self._masked_read(x, scan))
-        numbers = self._numbers(scan.rows, read, moment)
-        part, facts, at = self._query_part(scan.rows, numbers)
-        answer = self._answer(scan.rows, numbers, facts, at, read, self._masked_pull(x, part.factor, scan))
-        return answer, at.largest_inverse(numbers) if at else 0.0, numbers
+        numbers, (part, parts, largest) = self._asked(scan.rows, x, self._masked_read(x, scan))
+        pulled = self._masked_pull(x, part.factor, scan)  # (b, d)
+        return self._answer_of(scan.rows, pulled, parts, largest), largest, numbers
 
     def _reply_of(self, rows: slice, found: Groups, pulled: FloatArray) -> KeySide:
-        split = 1 + self.e
-        read = Read(found[0][:, :split], found[0][:, split:], found[1], found[2])
-        return self._reply(rows, read, pulled)
+        split, ranges = 1 + self.e, self.ranges
+        dK, dV = pulled / ranges.balance, np.ascontiguousarray(found[0][:, 1:split])  # (b, d), (b, e)
+        if not self.bounds:
+            return KeySide(rows, dK, dV, None, None)
+        of_K, of_V = (found[0][:, split:] + found[1] + found[2]).T.astype(np.float64)  # (b,) both
+        floor_K, floor_V = self._reply_floors()
+        return KeySide(
+            rows, dK, dV,
+            self._bounded(dK, of_K, ranges.q / ranges.balance, floor_K), self._bounded(dV, of_V, ranges.dO, floor_V),
+        )  # fmt: skip
 
     def _key_chunk(self, rows: slice, weighted: Groups, slopes: FloatArray) -> KeySide:
         part = self._key_part(rows)
@@ -372,7 +381,13 @@ class Compiled(Fast):
     def _masked_key_chunk(self, scan: Scan) -> KeySide:
         keys = reversed_part(self._key_part(scan.rows))
         found = tuple(group[::-1] for group in self._masked_read(keys.x, scan))
-        return self._reply_of(scan.rows, found, self._masked_pull(keys.x, keys.factor, scan)[::-1])
+        pulled = self._masked_pull(keys.x, keys.factor, scan)  # (b, d)
+        return self._reply_of(scan.rows, found, np.ascontiguousarray(pulled[::-1]))
+
+
+def inverse(columns: FloatArray) -> FloatArray:
+    """One over each, or 0. Shapes: (c,) -> (c,)."""
+    return np.divide(1.0, columns, out=np.zeros_like(columns), where=columns > 0)
 
 
 def plus(one: Groups, other: Groups) -> Groups:

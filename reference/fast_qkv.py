@@ -48,22 +48,12 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from reference.certificate import (
-    Certificate,
-    Coefficients,
-    Columns,
-    Facts,
-    Head,
-    Numbers,
-    Ranges,
-    Read,
-    as_float,
-    unit,
-)
+from reference.certificate import Certificate, Head, Ranges, Read, as_float, unit
 from reference.errors import AltgradError
 from reference.low_rank import monomials, monomials_vjp, rank, row_kronecker, weights
 from reference.masked_product import BLOCK, RunningSum, blocks, within
 from reference.polynomial import ExpPolynomial, exp_polynomial, taylor
+from reference.row_bounds import Coefficients, Facts, Numbers, largest_inverse
 from reference.shapes import FloatArray, refuse
 
 Method = Literal["paper", "antiderivative", "differentiate"]
@@ -318,11 +308,11 @@ class Fast:
         """Rows that are summed at once."""
         return max(1, min(ROWS, LARGEST_BLOCK // self.widest, max(self.head.n, self.head.m)))
 
-    def _certificate(self, scores: float, rtol: float | None, columns: Columns | None = None) -> Certificate:
+    def _certificate(self, scores: float, rtol: float | None) -> Certificate:
         return Certificate(
             self.head, self.ranges, self.polynomial, differentiated=self.method == "differentiate", power=self.power,
             top=self.top, widest=self.widest, step=self.step, scores=scores, rtol=rtol, words=self.words,
-            largest_weight=float(max(np.abs(self.w).max(), np.abs(self.w_integral).max())), columns=columns,
+            largest_weight=float(max(np.abs(self.w).max(), np.abs(self.w_integral).max())),
         )  # fmt: skip
 
     @staticmethod
@@ -407,7 +397,7 @@ class Fast:
             read = self._read(query, keys)
             numbers = self._numbers(rows, read, self._moment(query, keys))
             query, facts, at = self._answered(query, rows, numbers)
-            self._remember(at.largest_inverse(numbers) if at else 0.0)
+            self._remember(largest_inverse(numbers.D, at.rho) if at else 0.0)
             yield self._answer(rows, numbers, facts, at, read, self._pull(query, keys))
             self._add(queries, query)
         for rows in blocks(self.head.m, self.step):
@@ -425,7 +415,7 @@ class Fast:
             numbers = self._numbers(rows, read, self._moment(query, keys, near))
             kept[rows] = np.hstack(numbers)
             query, facts, at = self._answered(query, rows, numbers)
-            self._remember(at.largest_inverse(numbers) if at else 0.0)
+            self._remember(largest_inverse(numbers.D, at.rho) if at else 0.0)
             yield self._answer(rows, numbers, facts, at, read, self._pull(query, keys, near))
             self._add(keys, key)
         for rows in reversed(every):
@@ -531,25 +521,17 @@ class Fast:
         value = mean + self.ranges.middle  # (b, e)
         if not self.bounds:
             return Output(rows, value, None)
-        numbers, facts = Numbers(D, 0 * D, read.absolute / D, moment), self._facts(query.x, rows)
-        at = self.bounds.coefficients(facts, numbers)
-        bound = self.bounds.output(facts, self._sized(mean, self.ranges.v), at, D, read.moments)  # (b, e)
-        floor = self.bounds.floor(at.largest_inverse(numbers), self.ranges.v.max())
-        moved = np.zeros(self.e) if self.head.V_error is None else self.head.V_error  # (e,), by rounding
-        return Output(rows, value, self._whole(bound, self.ranges.v, value, floor + moved))
+        numbers, facts = Numbers(D, 0 * D, read.absolute / D, moment), self.bounds.facts(query.x, rows)
+        at = self.bounds.coefficients(query.x, facts, numbers)
+        bound = self.bounds.output(facts, mean, at, D, read.moments) + self.V_error  # (b, e)
+        floor = self.bounds.floor(largest_inverse(D, at.rho), self.ranges.v.max())
+        return Output(rows, value, self.bounds.whole(bound, value, floor))
 
-    def _facts(self, x: FloatArray, rows: slice, dO: FloatArray | None = None) -> Facts:
-        assert self.bounds
-        return self.bounds.facts(x, rows, dO)
+    @property
+    def V_error(self) -> FloatArray:
+        """How far rounding may have moved the values. Shapes: -> (e,)."""
+        return np.zeros(self.e) if self.head.V_error is None else self.head.V_error
 
-    def _sized(self, array: FloatArray, columns: FloatArray) -> FloatArray:
-        """An array as the certificate takes it. Shapes: (b, c), columns (c,) -> (b, c)."""
-        return array
-
-    def _whole(self, bound: FloatArray, columns: FloatArray, value: FloatArray, floor: Any) -> FloatArray:
-        """The whole bound on a value. Shapes: bound, value (b, c), columns (c,), floor (c,) or number -> (b, c)."""
-        assert self.bounds
-        return self.bounds.whole(bound, value, floor)
 
     def _numbers(self, rows: slice, read: Read, moment: FloatArray) -> Numbers:
         D = read.factor[:, :1]  # (b, 1)
@@ -568,8 +550,8 @@ class Fast:
         y = np.hstack([-numbers.K, dO]) / numbers.D  # (b, 1 + e)
         if not self.bounds:
             return query._replace(factor=y), None, None
-        facts = self._facts(query.x, rows, dO)
-        at = self.bounds.coefficients(facts, numbers)
+        facts = self.bounds.facts(query.x, rows, dO)
+        at = self.bounds.coefficients(query.x, facts, numbers)
         for_keys = self.bounds.for_keys(facts, at, numbers)
         return Side(query.x, query.features, y, *map(self._own, for_keys)), facts, at
 
@@ -588,22 +570,23 @@ class Fast:
         dQ = self._own(units * pulled)  # (b, d)
         if not (self.bounds and facts and at):
             return QuerySide(rows, dQ, None)
-        bound = abs(units) * self.bounds.query(facts, numbers, at, read, self._sized(pulled, self.ranges.k))  # (b, d)
+        bound = abs(units) * self.bounds.query(facts, numbers, at, read, pulled)  # (b, d)
         sizes = self.ranges.v.max(), self.ranges.dO.max(), self.ranges.k.max()
-        floor = self.bounds.floor(at.largest_inverse(numbers), *sizes)
-        return QuerySide(rows, dQ, self._whole(bound, self.ranges.k, dQ, floor))
+        floor = self.bounds.floor(largest_inverse(numbers.D, at.rho), *sizes)
+        return QuerySide(rows, dQ, self.bounds.whole(bound, dQ, floor))
 
     def _reply(self, rows: slice, read: Read, pulled: FloatArray) -> KeySide:
         dK, dV = self._own(pulled / self.ranges.balance), read.factor[:, 1:]  # (b, d), (b, e)
         if not self.bounds:
             return KeySide(rows, dK, dV, None, None)
-        d, sums = self.bounds.d, read.positive + read.moments  # (b, d + e)
+        d, sums = self.d, read.positive + read.moments  # (b, d + e)
         dK_bound = (sums[:, :d] + read.absolute[:, :1]) / self.ranges.balance  # (b, d)
         dV_bound = sums[:, d:] + read.absolute[:, 1:]  # (b, e)
-        sizes = self.ranges.v.max(), self.ranges.dO.max()
-        floor_K = self.bounds.floor(self._largest_inverse, *sizes, self.ranges.q.max())
-        floor_V = self.bounds.floor(self._largest_inverse, *sizes)
-        return KeySide(
-            rows, dK, dV,
-            self._whole(dK_bound, self.ranges.q, dK, floor_K), self._whole(dV_bound, self.ranges.dO, dV, floor_V),
-        )  # fmt: skip
+        floor_K, floor_V = self._reply_floors()
+        return KeySide(rows, dK, dV, self.bounds.whole(dK_bound, dK, floor_K), self.bounds.whole(dV_bound, dV, floor_V))
+
+    def _reply_floors(self) -> tuple[float, float]:
+        """What underflow may have added to dK and to dV."""
+        assert self.bounds
+        inverse, v, dO = self._largest_inverse, self.ranges.v.max(), self.ranges.dO.max()
+        return self.bounds.floor(inverse, v, dO, self.ranges.q.max()), self.bounds.floor(inverse, v, dO)

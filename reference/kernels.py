@@ -74,6 +74,33 @@ def store(tile, rows):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def numbers(factor, moments, absolute, dO):  # type: ignore[no-untyped-def]
+    """D_i, K_i = Σ_c dO_ic factor_i,1+c/D_i, D̄_i/D_i and Σ_j S_ij^h, the last two 0 where nothing was summed for them.
+
+    Shapes: factor (b, c), c ≥ 1 + e, moments (b, 3) or (b, 0), absolute (b, 1) or (b, 0), dO (b, e) -> (b, 4).
+    """
+    found = np.zeros((len(dO), 4), dO.dtype)  # (b, 4)
+    for i in range(len(dO)):
+        D = found[i, 0] = factor[i, 0]
+        for c in range(dO.shape[1]):
+            found[i, 1] += dO[i, c] * (factor[i, 1 + c] / D)
+        if absolute.shape[1]:
+            found[i, 2], found[i, 3] = absolute[i, 0] / D, moments[i, 0]
+    return found
+
+
+@compiled
+def answers(numbers, dO):  # type: ignore[no-untyped-def]
+    """y_i = (−K_i, dO_i)/D_i. Shapes: numbers (b, 4), dO (b, e) -> (b, 1 + e)."""
+    y = np.empty((len(dO), 1 + dO.shape[1]), dO.dtype)  # (b, 1 + e)
+    for i in range(len(dO)):
+        y[i, 0] = -numbers[i, 1] / numbers[i, 0]
+        for c in range(dO.shape[1]):
+            y[i, 1 + c] = dO[i, c] / numbers[i, 0]
+    return y
+
+
+@compiled
 def add(features, rows, padded, total):  # type: ignore[no-untyped-def]
     """total += features · rows. Shapes: features (k, t), rows (b, c), b ≤ t, padded (t, c), total (k, c)."""
     if rows.shape[1] == 0:
@@ -244,14 +271,13 @@ def masked_pull(steps, tile, x, y, x_factor, y_factor, before, total, weights, s
 
 @compiled
 def extremes(x):  # type: ignore[no-untyped-def]
-    """Least and largest entry of each column. Shapes: (n, d) -> (2, d), in float64."""
-    found = np.empty((2, x.shape[1]))  # (2, d)
-    found[0], found[1] = np.inf, -np.inf
+    """Least and largest entry of each column. Shapes: (n, d) -> (2, d)."""
+    low, high = x[0].copy(), x[0].copy()  # (d,) both
     for i in range(len(x)):
-        for c in range(x.shape[1]):
-            found[0, c] = min(found[0, c], x[i, c])
-            found[1, c] = max(found[1, c], x[i, c])
-    return found
+        for c in range(x.shape[1]):  # without branches, so that columns go side by side
+            low[c] = x[i, c] if x[i, c] < low[c] else low[c]
+            high[c] = x[i, c] if x[i, c] > high[c] else high[c]
+    return low, high
 
 
 @compiled
@@ -267,22 +293,37 @@ def longest(x, largest):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def row_sizes(x, weights, units):  # type: ignore[no-untyped-def]
-    """Of each row its Euclidean length, Σ_c |x_c| weights_c and max_c |x_c|/units_c.
+def key_rows(K, centre, balance, V, middle):  # type: ignore[no-untyped-def]
+    """(K − centre)/balance, and 1 before V − middle. Shapes: K (b, d), V (b, e) -> (b, d), (b, 1 + e)."""
+    x, v = np.empty_like(K), np.empty((len(V), 1 + V.shape[1]), V.dtype)  # (b, d), (b, 1 + e)
+    for i in range(len(K)):
+        for c in range(K.shape[1]):
+            x[i, c] = (K[i, c] - centre[c]) / balance
+        v[i, 0] = 1
+        for c in range(V.shape[1]):
+            v[i, 1 + c] = V[i, c] - middle[c]
+    return x, v
 
-    Shapes: x (n, d), weights, units (d,) -> (3, n), in float64. Where units_c is 0, so is x_c.
+
+@compiled
+def key_sizes(x, v, per_k, per_v):  # type: ignore[no-untyped-def]
+    """What the bounds of the queries sum over the keys: v and max_c |x_c|/k_c; 1, the same and max_c |v_c| of values.
+
+    Shapes: x (b, d), v (b, 1 + e), per_k (d,), per_v (e,) -> (b, 1 + e + 1), (b, 3), (b, 1).
     """
-    found = np.empty((3, len(x)))  # (3, n)
-    inverse = np.array([1 / unit if unit > 0 else 0.0 for unit in units])  # (d,)
+    e = len(per_v)
+    factor, sizes = np.empty((len(x), e + 2), x.dtype), np.ones((len(x), 3), x.dtype)  # (b, 1 + e + 1), (b, 3)
     for i in range(len(x)):
-        squares = total = largest = 0.0
+        largest = 0.0
         for c in range(x.shape[1]):
-            size = abs(np.float64(x[i, c]))
-            squares += size * size
-            total += size * weights[c]
-            largest = max(largest, size * inverse[c])
-        found[0, i], found[1, i], found[2, i] = np.sqrt(squares), total, largest
-    return found
+            largest = max(largest, abs(x[i, c]) * per_k[c])
+        factor[i, 1 + e] = sizes[i, 1] = largest
+        largest, factor[i, 0] = 0.0, v[i, 0]
+        for c in range(e):
+            largest = max(largest, abs(v[i, 1 + c]) * per_v[c])
+            factor[i, 1 + c] = v[i, 1 + c]
+        sizes[i, 2] = largest
+    return factor, sizes, np.ones((len(x), 1), x.dtype)
 
 
 @compiled
@@ -295,5 +336,23 @@ def bounded(value, row, column, per_value, floor, spare):  # type: ignore[no-unt
     for i in range(len(value)):
         for c in range(value.shape[1]):
             one = (row[i] * column[c] + per_value * abs(value[i, c]) + floor[c]) * spare
+            bound[i, c] = np.inf if np.isnan(one) else one
+    return bound
+
+
+@compiled
+def bounded_query(value, parts, column, per_value, floor, spare):  # type: ignore[no-untyped-def]
+    """The same with min(a, b + τ |value|/column) + c for `row`, infinite where both are no numbers.
+
+    Shapes: value (n, d), parts (n, 4), which are a, b, τ, c, column (d,) -> (n, d).
+    """
+    bound = np.empty_like(value)  # (n, d)
+    for i in range(len(value)):
+        a, b, tau, more = parts[i]
+        for c in range(value.shape[1]):
+            size = abs(value[i, c])
+            by_ratio, by_moment = a * column[c], b * column[c] + tau * size
+            least = by_ratio if np.isnan(by_moment) or by_ratio < by_moment else by_moment
+            one = (least + more * column[c] + per_value * size + floor) * spare
             bound[i, c] = np.inf if np.isnan(one) else one
     return bound
