@@ -10,13 +10,13 @@ The bound has the same derivation. It sums one column for the keys and one for t
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cached_property
 from itertools import islice
+from math import ceil
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,13 +25,13 @@ import scipy.linalg.cython_blas  # noqa: F401  # the BLAS that Numba calls, whic
 from threadpoolctl import ThreadpoolController
 
 from reference import kernels
-from reference.certificate import as_float, unit
-from reference.fast_qkv import Fast, KeySide, Output, QuerySide
+from reference.certificate import Head, as_float, unit
+from reference.fast_qkv import Fast, KeySide, Output, QuerySide, centres
 from reference.masked_product import blocks
 from reference.row_bounds import Fixed, Units, compiled_rows
 from reference.shapes import FloatArray
 
-CHUNK = 2**13  # rows that a thread takes at a time
+CHUNK = 2**14  # rows that a thread takes at a time, at most
 TILE = 256  # rows at most whose monomials are made at once
 MASKED_TILE = 64  # the same under a mask, where a tile's pairs are written out
 CACHED = 2**17  # monomials of a tile, at most
@@ -59,7 +59,7 @@ class Scan(NamedTuple):
     sums: Groups  # (k̂, c), (l, c″), (k, c′)
 
 
-class Threads:
+class Blas:
     """BLAS on one thread while ours run, for however many callers there are."""
 
     def __init__(self) -> None:
@@ -70,8 +70,8 @@ class Threads:
         return ThreadpoolController().select(user_api="blas")
 
     @contextmanager
-    def taken(self) -> Iterator[int]:
-        """How many threads BLAS was to have."""
+    def on_one_thread(self) -> Iterator[int]:
+        """How many threads it was to have."""
         with self.lock:
             if not self.callers:
                 self.number = max(library.num_threads for library in self.controller.lib_controllers)
@@ -86,29 +86,66 @@ class Threads:
                     self.limit.restore_original_limits()
 
 
-THREADS = Threads()
+BLAS = Blas()
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """The results in the order of the items, computed a few ahead by threads that see the caller's context."""
+class Team(NamedTuple):
+    """The threads of a computation: the caller's and its helpers."""
+
+    pool: Executor | None
+    size: int
+
+
+@contextmanager
+def team() -> Iterator[Team]:
+    """As many threads as BLAS was to have."""
+    with BLAS.on_one_thread() as size:
+        if size == 1:
+            yield Team(None, 1)
+        else:
+            with ThreadPoolExecutor(size - 1) as pool:
+                yield Team(pool, size)
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], threads: Team) -> Iterator[Result]:
+    """The results in the order of the items. Helpers see the caller's context, and have their next item at hand."""
     items = iter(items)
-    if threads == 1:
+    if threads.pool is None:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        running: deque[Future[Result]] = deque()
-        for item in items:
-            running.append(pool.submit(copy_context().run, function, item))
-            if len(running) > 2 * threads:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+
+    def handed_out() -> list[Future[Result]]:
+        assert threads.pool
+        return [threads.pool.submit(copy_context().run, function, item) for item in islice(items, threads.size - 1)]
+
+    at_work = handed_out()
+    while at_work:
+        mine, following = list(islice(items, 1)), handed_out()
+        done = [function(item) for item in mine]
+        yield from (one.result() for one in at_work)
+        yield from done
+        at_work = following
+
+
+def chunks(n: int) -> Iterator[slice]:
+    """Rows for one thread at a time: four chunks at least, whatever the number of threads is."""
+    return blocks(n, min(CHUNK, TILE * ceil(n / (4 * TILE))))
+
+
+def merged(extremes: Iterable[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    """Least and largest entries of all rows from those of chunks, in float64. Shapes: (c,) -> (c,)."""
+    lows, highs = zip(*extremes, strict=True)
+    return np.min(lows, axis=0).astype(np.float64), np.max(highs, axis=0).astype(np.float64)
+
+
+def farthest(low: FloatArray, high: FloatArray, centre: FloatArray) -> FloatArray:
+    """The largest |x − centre|, rounded as in the type of the centre, in float64. Shapes: (c,) -> (c,)."""
+    low, high = low.astype(centre.dtype), high.astype(centre.dtype)  # (c,) both
+    return np.maximum(high - centre, centre - low).astype(np.float64)
 
 
 class Compiled(Fast):
     """One head, by the kernels."""
-
-    READ = CHUNK
 
     @property
     def block(self) -> int:
@@ -120,49 +157,66 @@ class Compiled(Fast):
         return max(32, min(MASKED_TILE if self.head.causal else TILE, CACHED // self.widest))
 
     @staticmethod
-    def extremes(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        low, high = kernels.extremes(np.ascontiguousarray(x))  # (d,) both
-        return low, high
+    def of_keys(head: Head, words: Any) -> tuple[FloatArray, FloatArray, FloatArray, float, FloatArray]:
+        def ranges(rows: slice) -> tuple[Any, Any]:
+            return kernels.extremes(head.K(rows)), kernels.extremes(head.V(rows))
+
+        with team() as threads:
+            K, V = (merged(found) for found in zip(*in_order(ranges, chunks(head.m), threads), strict=True))
+            centre, middle = centres(*K, *V, head.dtype)  # (d,), (e,)
+            k = words.finite(f"{words.K} − centre", farthest(*K, centre))  # (d,)
+            v = words.finite(f"{words.V} − middle", farthest(*V, middle))  # (e,)
+
+            def longest(rows: slice) -> float:
+                return float(kernels.longest(head.K(rows), centre, float(k.max())))
+
+            return centre, middle, k, max(in_order(longest, chunks(head.m), threads)), v
 
     @staticmethod
-    def sizes(x: FloatArray) -> tuple[FloatArray, float]:
-        x = np.ascontiguousarray(x)  # (b, d)
-        columns = np.abs(kernels.extremes(x)).max(axis=0)  # (d,)
-        largest = float(columns.max()) or 1.0
-        return columns, largest * float(kernels.longest(x, largest))
+    def of_queries(head: Head, words: Any) -> tuple[FloatArray, float, FloatArray]:
+        zero, none = np.zeros(head.d, head.dtype), np.zeros(head.e, head.dtype)  # (d,), (e,)
+
+        def sizes(rows: slice) -> tuple[FloatArray, float, FloatArray]:
+            x = np.ascontiguousarray(head.scale * head.Q(rows))  # (b, d)
+            q = farthest(*kernels.extremes(x), zero)  # (d,)
+            dO = none if head.dO is None else farthest(*kernels.extremes(head.dO(rows)), none)  # (e,)
+            return q, float(kernels.longest(x, zero, float(q.max()))), dO
+
+        with team() as threads:
+            q, longest, dO = zip(*in_order(sizes, chunks(head.n), threads), strict=True)
+        return words.finite(f"scale {words.Q}", np.max(q, axis=0)), max(longest), np.max(dO, axis=0) + 0.0
 
     # --- the sums
 
     def output(self) -> Iterator[Output]:
-        with THREADS.taken() as threads:
+        with team() as threads:
             if self.head.causal:
                 for scans in self._scans(blocks(self.head.n, self.block), self._key_part, self._nothing(1), threads):
                     yield from in_order(self._masked_output, scans, threads)
             else:
                 weighted = self._weighted(self._total(threads))
-                chunks = blocks(self.head.n, self.block)
-                yield from in_order(lambda rows: self._output_chunk(rows, weighted), chunks, threads)
+                rows = chunks(self.head.n)
+                yield from in_order(lambda one: self._output_chunk(one, weighted), rows, threads)
 
     def gradient(self) -> Iterator[QuerySide | KeySide]:
-        with THREADS.taken() as threads:
+        with team() as threads:
             yield from self._by_scans(threads) if self.head.causal else self._by_totals(threads)
 
-    def _by_totals(self, threads: int) -> Iterator[QuerySide | KeySide]:
+    def _by_totals(self, threads: Team) -> Iterator[QuerySide | KeySide]:
         keys, queries = self._total(threads), self._nothing(2)
         weighted, slopes = self._weighted(keys), self._slopes(keys)
-        chunks = blocks(self.head.n, self.block)
-        for answer, inverse, sums in in_order(lambda r: self._query_chunk(r, weighted, slopes), chunks, threads):
+        rows = chunks(self.head.n)
+        for answer, inverse, sums in in_order(lambda r: self._query_chunk(r, weighted, slopes), rows, threads):
             yield answer
             self._remember(inverse)
             queries = plus(queries, sums)
         weighted, slopes = self._weighted(queries), self._slopes(queries)
-        chunks = blocks(self.head.m, self.block)
-        yield from in_order(lambda r: self._key_chunk(r, weighted, slopes), chunks, threads)
+        yield from in_order(lambda r: self._key_chunk(r, weighted, slopes), chunks(self.head.m), threads)
 
-    def _by_scans(self, threads: int) -> Iterator[QuerySide | KeySide]:
+    def _by_scans(self, threads: Team) -> Iterator[QuerySide | KeySide]:
         kept = np.empty((self.head.n, 4), self.head.dtype)  # (n, 4), the numbers
-        chunks = list(blocks(self.head.n, self.block))
-        for scans in self._scans(chunks, self._key_part, self._nothing(1), threads):
+        every = list(blocks(self.head.n, self.block))
+        for scans in self._scans(every, self._key_part, self._nothing(1), threads):
             for answer, inverse, numbers in in_order(self._masked_query_chunk, scans, threads):
                 yield answer
                 self._remember(inverse)
@@ -172,11 +226,11 @@ class Compiled(Fast):
             x, unread = self._query_rows(rows), np.zeros((rows.stop - rows.start, 2))  # (b, d), (b, 2)
             return reversed_part(self._query_part(rows, x, kept[rows], unread[:, :1], unread)[0])
 
-        for scans in self._scans(chunks[::-1], answered, self._nothing(2), threads):
+        for scans in self._scans(every[::-1], answered, self._nothing(2), threads):
             yield from in_order(self._masked_key_chunk, scans, threads)
 
     def _scans(
-        self, chunks: Iterable[slice], part: Callable[[slice], Part], sums: Groups, threads: int
+        self, every: Iterable[slice], part: Callable[[slice], Part], sums: Groups, threads: Team
     ) -> Iterator[list[Scan]]:
         """As many chunks as there are threads at a time, each with the sums before it."""
 
@@ -184,8 +238,8 @@ class Compiled(Fast):
             one, total = part(rows), zeros_like(sums)
             return one, kernels.prefixes(*self._features, one.x, one.groups, total), total
 
-        chunks = iter(chunks)
-        while some := list(islice(chunks, threads)):
+        every = iter(every)
+        while some := list(islice(every, threads.size)):
             scans = []
             for rows, (one, within, total) in zip(some, in_order(scan, some, threads), strict=True):
                 scans.append(Scan(rows, one, within, sums))
@@ -209,7 +263,7 @@ class Compiled(Fast):
         shapes = (self.k_top, 1 + self.e + more), (len(self.w_moment), moments), (self.k, more)
         return tuple(np.zeros(shape) for shape in shapes)  # type: ignore[return-value]
 
-    def _total(self, threads: int) -> Groups:
+    def _total(self, threads: Team) -> Groups:
         """The sums over all keys."""
 
         def absorbed(rows: slice) -> Groups:
@@ -218,7 +272,7 @@ class Compiled(Fast):
             return sums
 
         total = self._nothing(1)
-        for sums in in_order(absorbed, blocks(self.head.m, self.block), threads):
+        for sums in in_order(absorbed, chunks(self.head.m), threads):
             total = plus(total, sums)
         return total
 

@@ -51,7 +51,7 @@ import numpy as np
 from reference.certificate import Certificate, Head, Ranges, Read, as_float, unit
 from reference.errors import AltgradError
 from reference.low_rank import monomials, monomials_vjp, rank, row_kronecker, weights
-from reference.masked_product import BLOCK, RunningSum, blocks, within
+from reference.masked_product import RunningSum, blocks, within
 from reference.polynomial import ExpPolynomial, exp_polynomial, taylor
 from reference.row_bounds import Coefficients, Facts, Numbers, largest_inverse
 from reference.shapes import FloatArray, refuse
@@ -134,15 +134,10 @@ class Near(NamedTuple):
 
 def measure(head: Head, words: Any, by: type[Fast]) -> Ranges:
     """The ranges of a head. Cost: two readings of K and V, one of Q and dO."""
-    (low_K, high_K), (low_V, high_V) = _extremes(head.K, head.m, by), _extremes(head.V, head.m, by)  # (d,), (e,)
-    centre = _coarse_middle(low_K, high_K).astype(head.dtype)  # (d,)
-    middle = (low_V / 2 + high_V / 2).astype(head.dtype)  # (e,)
-    k, longest_k = _sizes(lambda rows: words.finite(f"{words.K} − centre", head.K(rows) - centre), head.m, by)
-    v, _ = _sizes(lambda rows: words.finite(f"{words.V} − middle", head.V(rows) - middle), head.m, by)
-    q, longest_q = _sizes(lambda rows: words.finite(f"scale {words.Q}", head.scale * head.Q(rows)), head.n, by)
+    centre, middle, k, longest_k, v = by.of_keys(head, words)
+    q, longest_q, dO = by.of_queries(head, words)
     balance = _balance(float(q.max()), float(k.max()), head.dtype)
     least = float(np.finfo(head.dtype).smallest_subnormal)  # scale Q may have lost this much to underflow
-    dO = np.zeros(head.e) if head.dO is None else _sizes(head.dO, head.n, by)[0]  # (e,)
     more = 1 + 8 * unit(head.dtype) + (head.d + 8) * 2.0**-52  # the norms are those of rounded numbers
     return Ranges(
         centre=centre,
@@ -170,10 +165,17 @@ def _balance(q: float, k: float, dtype: np.dtype[Any]) -> float:
     return 2.0 ** min(max(power, -most), most)
 
 
-def _extremes(operand: Callable[[slice], FloatArray], n: int, by: type[Fast]) -> tuple[FloatArray, FloatArray]:
+def _extremes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
     """The least and largest entry of each column, in float64."""
-    lows, highs = zip(*(by.extremes(operand(rows)) for rows in blocks(n, by.READ)), strict=True)
+    lows, highs = zip(*((b.min(axis=0), b.max(axis=0)) for b in map(operand, blocks(n))), strict=True)
     return np.min(lows, axis=0).astype(np.float64), np.max(highs, axis=0).astype(np.float64)
+
+
+def centres(
+    low_K: FloatArray, high_K: FloatArray, low_V: FloatArray, high_V: FloatArray, dtype: Any
+) -> tuple[FloatArray, FloatArray]:
+    """What keys and values are taken relative to. Shapes: (d,) twice, (e,) twice -> (d,), (e,)."""
+    return _coarse_middle(low_K, high_K).astype(dtype), (low_V / 2 + high_V / 2).astype(dtype)
 
 
 def _coarse_middle(low: FloatArray, high: FloatArray) -> FloatArray:
@@ -184,9 +186,13 @@ def _coarse_middle(low: FloatArray, high: FloatArray) -> FloatArray:
     return np.where((half > 0) & np.isfinite(coarse), coarse, low)
 
 
-def _sizes(operand: Callable[[slice], FloatArray], n: int, by: type[Fast]) -> tuple[FloatArray, float]:
+def _sizes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, float]:
     """The largest absolute entry of each column and the largest Euclidean norm of a row, in float64."""
-    columns, rows = zip(*(by.sizes(operand(rows)) for rows in blocks(n, by.READ)), strict=True)
+    columns, rows = [], []
+    for block in map(operand, blocks(n)):
+        columns.append(np.abs(block).max(axis=0))  # (d,)
+        largest = float(columns[-1].max()) or 1.0  # or squares may underflow or overflow
+        rows.append(largest * np.linalg.norm(block.astype(np.float64) / largest, axis=1).max())
     return np.max(columns, axis=0).astype(np.float64), float(max(rows))
 
 
@@ -277,8 +283,6 @@ def float_weights(coefficients: tuple[Fraction, ...], d: int, dtype: np.dtype[An
 class Fast:
     """One head with a polynomial in place of the exponential."""
 
-    READ = BLOCK  # rows that are measured at once
-
     def __init__(
         self, head: Head, ranges: Ranges, polynomial: ExpPolynomial, scores: float, rtol: float | None,
         method: Method, words: Any, certify: bool,
@@ -316,16 +320,18 @@ class Fast:
         )  # fmt: skip
 
     @staticmethod
-    def extremes(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The least and largest entry of each column. Shapes: (b, d) -> (d,) twice."""
-        return x.min(axis=0), x.max(axis=0)
+    def of_keys(head: Head, words: Any) -> tuple[FloatArray, FloatArray, FloatArray, float, FloatArray]:
+        """Centre and middle; of K − centre the largest entries and norm, of V − middle the largest entries."""
+        centre, middle = centres(*_extremes(head.K, head.m), *_extremes(head.V, head.m), head.dtype)  # (d,), (e,)
+        k, longest_k = _sizes(lambda rows: words.finite(f"{words.K} − centre", head.K(rows) - centre), head.m)
+        v, _ = _sizes(lambda rows: words.finite(f"{words.V} − middle", head.V(rows) - middle), head.m)
+        return centre, middle, k, longest_k, v
 
     @staticmethod
-    def sizes(x: FloatArray) -> tuple[FloatArray, float]:
-        """The largest absolute entry of each column, and norm of a row. Shapes: (b, d) -> (d,), number."""
-        columns = np.abs(x).max(axis=0)  # (d,)
-        largest = float(columns.max()) or 1.0  # or squares may underflow or overflow
-        return columns, float(largest * np.linalg.norm(x.astype(np.float64) / largest, axis=1).max())
+    def of_queries(head: Head, words: Any) -> tuple[FloatArray, float, FloatArray]:
+        """Of scale Q the largest entries and norm, of dO the largest entries."""
+        q, longest_q = _sizes(lambda rows: words.finite(f"scale {words.Q}", head.scale * head.Q(rows)), head.n)
+        return q, longest_q, np.zeros(head.e) if head.dO is None else _sizes(head.dO, head.n)[0]
 
     def _foresee(self) -> None:
         """Refuse a rank whose sums would not fit, before anything is allocated."""

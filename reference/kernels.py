@@ -281,15 +281,20 @@ def extremes(x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def longest(x, largest):  # type: ignore[no-untyped-def]
-    """The largest Euclidean norm of a row over `largest`, which is positive. Shapes: (n, d) -> number, in float64."""
+def longest(x, centre, largest):  # type: ignore[no-untyped-def]
+    """The largest Euclidean norm of a row of x − centre, of which no entry is above `largest`, in float64.
+
+    Shapes: x (n, d), centre (d,) -> number.
+    """
+    scale = 1 / max(largest, 1e-300)  # or squares may underflow or overflow
     found = 0.0
     for i in range(len(x)):
         squares = 0.0
         for c in range(x.shape[1]):
-            squares += (x[i, c] / largest) ** 2
-        found = max(found, squares)
-    return np.sqrt(found)
+            one = np.float64(x[i, c] - centre[c]) * scale
+            squares += one * one
+        found = squares if squares > found else found
+    return np.sqrt(found) / scale
 
 
 @compiled

@@ -70,7 +70,7 @@ class Coefficients(NamedTuple):
     spread: Any  # |q − K̃| is at most this
     range: Any  # |q − K| is at most this
     moved: Any  # |p̃ − p| ≤ this times f, from the rounding of V
-    sigma: Any  # how far rounding may have moved a score
+    growth: Any  # e^σ − 1, σ: how far rounding may have moved a score
     rounding: Any  # what rounding adds to p̃, as a multiple of Ā/D, in the largest key's size
     rho: Any  # relative rounding error of D
 
@@ -105,13 +105,15 @@ def relative_rounding(numbers: Numbers, fixed: Fixed) -> Any:
 
 def coefficients(facts: Facts, errors: Errors, numbers: Numbers, rho: Any, fixed: Fixed) -> Coefficients:
     """What every bound of a query is made of."""
-    mu, sigma = facts.mu, facts.sigma  # (b, 1)
-    delta = np.expm1(np.log1p(errors.weight) + 2 * sigma)  # (b, 1)
+    mu = facts.mu  # (b, 1)
+    growth = np.expm1(facts.sigma)  # (b, 1)
+    both = growth * (2 + growth)  # (b, 1), e^{2σ} − 1
+    delta = or_infinite(errors.weight + both + errors.weight * both)  # (b, 1), κ e^{2σ} − 1
     inexact = 2 * rho + (fixed.e + 4) * fixed.u  # (b, 1), of K, relative to μ
     sums = 2 * fixed.steepness * fixed.gamma * numbers.loss + 4 * rho + inexact  # (b, 1)
-    excess = np.exp(sigma) * errors.excess  # (b, 1)
+    excess = (1 + growth) * errors.excess  # (b, 1)
     moment = numbers.moment + inexact_moment(facts, fixed)  # (b, 1)
-    T = excess * moment + np.expm1(sigma) * numbers.D * (1 + 2 * rho)  # (b, 1), at least Σ_j |Ã − A|_ij
+    T = excess * moment + growth * numbers.D * (1 + 2 * rho)  # (b, 1), at least Σ_j |Ã − A|_ij
     least = numbers.D * (1 - 2 * rho) - T  # (b, 1)
     inverse = pick(least > 0, 1 / pick(least > 0, least, 1.0), np.inf)  # (b, 1)
     return Coefficients(
@@ -124,7 +126,7 @@ def coefficients(facts: Facts, errors: Errors, numbers: Numbers, rho: Any, fixed
         np.minimum(mu + np.abs(numbers.K) + mu * inexact, 2 * mu) + 2 * facts.moved,
         2 * mu + 2 * facts.moved,
         2 * facts.moved,
-        sigma,
+        growth,
         (1 + errors.omega) * mu * sums,
         rho,
     )
@@ -138,7 +140,7 @@ def inexact_moment(facts: Facts, fixed: Fixed) -> Any:
 def excess_of(facts: Facts, at: Coefficients, D: Any, moments: Any, largest: Any, fixed: Fixed) -> Any:
     """Σ_j |Ã − A|_ij |z_j| over a lower bound of Σ_j A_ij, from Σ_j S_ij^h |z_j|. Shapes: (b, c) -> (b, c)."""
     whole = moments + inexact_moment(facts, fixed) * largest  # (b, c)
-    through_sigma = np.expm1(at.sigma) * D * (1 + 2 * at.rho) * largest  # (b, c)
+    through_sigma = at.growth * D * (1 + 2 * at.rho) * largest  # (b, c)
     return np.minimum(at.tau * largest, (at.excess * whole + through_sigma) * at.inverse)
 
 
@@ -170,11 +172,11 @@ def for_keys(facts: Facts, at: Coefficients, numbers: Numbers, q: Any, fixed: Fi
     ratio_K = np.logical_or(at.by_ratio <= 3 * at.tau * at.spread + slope_K * numbers.moment, np.logical_not(sure))
     ratio_V = np.logical_or(at.delta <= 2 * at.tau, np.logical_not(sure))  # (b, 1)
     tau, inverse = pick(sure, at.tau, 0.0), pick(sure, at.inverse, 0.0)  # 0 where it is not used
-    grown, more = D * (1 + 2 * at.rho) * inverse, np.expm1(at.sigma)  # (b, 1), D̃/(D̃ − T) = 1 + τ
-    by_moment_K = (2 * tau + tau**2 + grown**2 * more) * at.spread  # (b, 1)
+    grown = D * (1 + 2 * at.rho) * inverse  # (b, 1), D̃/(D̃ − T) = 1 + τ
+    by_moment_K = (2 * tau + tau**2 + grown**2 * at.growth) * at.spread  # (b, 1)
     spare = (1 + 4 * at.rho) / D  # (b, 1)
     weights_K = (pick(ratio_K, at.by_ratio, by_moment_K) + at.moved * (1 + at.delta)) * spare  # (b, 1)
-    weights_V = pick(ratio_V, at.delta, tau + grown * more) * spare  # (b, 1)
+    weights_V = pick(ratio_V, at.delta, tau + grown * at.growth) * spare  # (b, 1)
     by_slope = at.excess * grown * at.spread * inverse + slope_K * (1 + 4 * at.rho)  # (b, 1)
     moments_K = pick(ratio_K, 0.0, by_slope)  # (b, 1)
     moments_V = pick(ratio_V, 0.0, at.excess * inverse)  # (b, 1)
