@@ -84,6 +84,9 @@ def test_layer_norm_is_no_function_of_one_product() -> None:
     three = [[Fraction(k), Fraction(0), Fraction(1)] for k in range(2, 8)]
     assert all(layer_norm(z) == layer_norm([2 * x for x in z]) for z in three)
     assert len({layer_norm(z) for z in three}) == len(three) > 3
+    assert [layer_norm(z)[1] for z in three] == [
+        Fraction((2 * k - 1) ** 2, 2 * k * k - 2 * k + 2) for k in range(2, 8)
+    ]
     two = {layer_norm([Fraction(k), Fraction(1)]) for k in (-3, 0, 2, 7)}
     assert two == {(False, Fraction(1)), (True, Fraction(1))}
 
