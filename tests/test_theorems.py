@@ -69,7 +69,20 @@ def test_the_kink_is_between_the_two_passes() -> None:
 
 
 def test_the_error_of_the_kink_does_not_depend_on_n() -> None:
-    assert float(theorems.kink(4).error) == pytest.approx(float(theorems.kink(8).error), rel=1e-12)
+    assert theorems.kink(8).degree == theorems.kink(16).degree
+    assert float(theorems.kink(8).error) == pytest.approx(float(theorems.kink(16).error), rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [4, 8, 16, 32])
+def test_witnesses_are_as_accurate_as_they_say(n: int) -> None:
+    """P on scores of at most 1, and f where an error grows from layer to layer."""
+    growing, kink = theorems.many_layers(n), theorems.kink(n)
+    with ctx.workprec(BITS):
+        for witness in (growing, kink):
+            for x in (arb(-1), arb(1)):
+                assert abs(theorems.taylor(x, witness.degree) / x.exp() - 1) < arb(n) ** -witness.accuracy
+        off = growing.approximate_pass.f[0][0] - growing.exact_pass.f[0][0]
+        assert theorems.largest([off]) < arb(n) ** -4
 
 
 def layer_norm(z: list[Fraction]) -> tuple[bool, Fraction]:
