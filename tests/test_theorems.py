@@ -47,6 +47,15 @@ def test_figures_that_are_quoted(log2_n: int, digits: str, exponent: float) -> N
     assert round(float(polynomial.rank_exponent(log2_n, 1, L)), 2) == exponent
 
 
+def test_from_where_on_there_are_fewer_columns_than_rows() -> None:
+    """|scores| ≤ 1 or √log n, ε = 1/n."""
+    log_2 = arb(2).log()
+    assert polynomial.rank_exponent(26, 1, 26 * log_2) > 1
+    assert all(polynomial.rank_exponent(e, 1, e * log_2) < 1 for e in range(27, 300))
+    assert polynomial.rank_exponent(1808, (1808 * log_2).sqrt(), 1808 * log_2) > 1
+    assert all(polynomial.rank_exponent(e, (e * log_2).sqrt(), e * log_2) < 1 for e in range(1809, 1900))
+
+
 @pytest.mark.parametrize("n", [2, 5, 9])
 def test_the_parabola_is_diagonally_dominant(n: int) -> None:
     """As docs/theorems.md has it: 1 − f_ii < 0.11, which leaves room for an error of 1/(3n)."""
