@@ -347,7 +347,7 @@ def taylor(x: Any, degree: int) -> Any:
 class Witness(Model):
     """A model whose f̃ is made from a Taylor polynomial of even degree, and whose layers are given, not drawn.
 
-    The degree is the least with 2^{1 − g}/g! ≤ n^{−accuracy}: on scores of at most 1 it is relatively that near.
+    The degree g is the least with 3/(g + 1)! ≤ n^{−accuracy}: on scores of at most 1 it is relatively that near.
     """
 
     residual = 0
@@ -375,7 +375,7 @@ class Witness(Model):
 
     @property
     def degree(self) -> int:
-        return next(g for g in count(2, 2) if 2 ** (1 - g) * self.n**self.accuracy <= factorial(g))
+        return next(g for g in count(2, 2) if 3 * self.n**self.accuracy <= factorial(g + 1))
 
     def weights_of(self, T: Array, W: Array, layer: int, approximate: bool) -> Array:
         n, d = self.n, self.d
@@ -450,7 +450,7 @@ def no_kink_with_residuals(n: int) -> Witness:
 
 class Growing(Witness):
     squared = True
-    accuracy = 4
+    accuracy = 3  # of exp: f, whose entries are below 2/n, is within n^(−4)
 
 
 def grown(n: int, m: int) -> Witness:

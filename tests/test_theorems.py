@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from flint import arb, ctx
 
-from proofs_checks import gaps, theorems
+from proofs_checks import gaps, ground_truth, theorems
+from proofs_checks.equation import parameters
 from proofs_checks.ground_truth import BITS
 from reference import error_bounds as bounds
 from reference import polynomial
@@ -46,6 +47,15 @@ def test_figures_that_are_quoted(log2_n: int, digits: str, exponent: float) -> N
     assert round(float(polynomial.rank_exponent(log2_n, 1, L)), 2) == exponent
 
 
+def test_from_where_on_there_are_fewer_columns_than_rows() -> None:
+    """|scores| ≤ 1 or √log n, ε = 1/n."""
+    log_2 = arb(2).log()
+    assert polynomial.rank_exponent(26, 1, 26 * log_2) > 1
+    assert all(polynomial.rank_exponent(e, 1, e * log_2) < 1 for e in range(27, 300))
+    assert polynomial.rank_exponent(1808, (1808 * log_2).sqrt(), 1808 * log_2) > 1
+    assert all(polynomial.rank_exponent(e, (e * log_2).sqrt(), e * log_2) < 1 for e in range(1809, 1900))
+
+
 @pytest.mark.parametrize("n", [2, 5, 9])
 def test_the_parabola_is_diagonally_dominant(n: int) -> None:
     """As docs/theorems.md has it: 1 − f_ii < 0.11, which leaves room for an error of 1/(3n)."""
@@ -69,7 +79,20 @@ def test_the_kink_is_between_the_two_passes() -> None:
 
 
 def test_the_error_of_the_kink_does_not_depend_on_n() -> None:
-    assert float(theorems.kink(4).error) == pytest.approx(float(theorems.kink(8).error), rel=1e-12)
+    assert theorems.kink(8).degree == theorems.kink(16).degree
+    assert float(theorems.kink(8).error) == pytest.approx(float(theorems.kink(16).error), rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [4, 8, 16, 32])
+def test_witnesses_are_as_accurate_as_they_say(n: int) -> None:
+    """P on scores of at most 1, and f where an error grows from layer to layer."""
+    growing, kink = theorems.many_layers(n), theorems.kink(n)
+    with ctx.workprec(BITS):
+        for witness in (growing, kink):
+            for x in (arb(-1), arb(1)):
+                assert abs(theorems.taylor(x, witness.degree) / x.exp() - 1) < arb(n) ** -witness.accuracy
+        off = growing.approximate_pass.f[0][0] - growing.exact_pass.f[0][0]
+        assert theorems.largest([off]) < arb(n) ** -4
 
 
 def layer_norm(z: list[Fraction]) -> tuple[bool, Fraction]:
@@ -84,6 +107,9 @@ def test_layer_norm_is_no_function_of_one_product() -> None:
     three = [[Fraction(k), Fraction(0), Fraction(1)] for k in range(2, 8)]
     assert all(layer_norm(z) == layer_norm([2 * x for x in z]) for z in three)
     assert len({layer_norm(z) for z in three}) == len(three) > 3
+    assert [layer_norm(z)[1] for z in three] == [
+        Fraction((2 * k - 1) ** 2, 2 * k * k - 2 * k + 2) for k in range(2, 8)
+    ]
     two = {layer_norm([Fraction(k), Fraction(1)]) for k in (-3, 0, 2, 7)}
     assert two == {(False, Fraction(1)), (True, Fraction(1))}
 
@@ -104,6 +130,16 @@ def test_the_closed_form_is_no_less_than_the_recursion(m: int, residual: int) ->
     closed = Gamma**m * (start + size * terms)
     assert errors[0].dT <= closed * (1 + 1e-12)
     assert residual or errors[0].dT == pytest.approx(closed)
+
+
+def test_the_bounds_on_weights_are_those_of_the_document() -> None:
+    d, rho, omega, tau, eta = 2, 0.7, 0.9, 0.5, 0.01
+    given = (3, d, rho, omega, tau, eta, 1.1, 0.8, 1, 3.0, 0.2)
+    by_W, by_W_V = bounds.model_W_error(*given), bounds.model_W_V_error(*given)
+    for e, of_W, of_W_V in zip(bounds.model_errors(*given), by_W, by_W_V, strict=True):
+        assert e.weights == pytest.approx(np.expm1(eta + 2 * (2 * tau * d**2 * omega * rho * e.T)))
+        assert of_W == pytest.approx(2 * tau * d * rho**3 * omega * (e.dG + (e.weights + 3 * e.T / rho) * e.G))
+        assert of_W_V == pytest.approx(rho * (e.dG + (e.weights / 2 + e.T / rho) * e.G))
 
 
 def test_the_bound_grows_by_a_power_per_layer() -> None:
@@ -129,3 +165,86 @@ def test_all_that_grows_is_error() -> None:
         assert all(abs(x) < arb(2) ** -200 for x in zero)
         sizes = [float(theorems.largest([T])) for T in witness.approximate_pass.states[2:]]
     assert sizes[1] == pytest.approx(8 * sizes[0])
+
+
+class Steered(theorems.Witness):
+    """φ(x) = x; the first key has κ times its weight."""
+
+    kappa = arb(1 + 2.0**-20)
+    weights_of = theorems.Model.weights_of
+
+    def _moved(self, i: int, j: int, layer: int) -> arb:
+        return arb(int(j == 0))
+
+
+class Around(Steered):
+    residual = 1
+
+
+class Bent(Steered):
+    smooth = theorems.SMOOTH[1]
+
+
+class Misled(Steered):
+    """The factors are exact, the cotangent that it starts from is not."""
+
+    kappa = arb(1)
+
+    def start(self, taken: theorems.Pass) -> Any:
+        return self.G if taken is self.exact_pass else self.G + self.G / 8
+
+
+def steered(kind: type[Steered], m: int, omega: float, X: float = 1) -> Steered:
+    """Two rows, X and −1, d = 1, scores of 0, W_V = W_g = ω."""
+    made = kind.of(2, 1, X=[[X], [-1]], G=[[1], [1]], scale=Fraction(1, 2**30))
+    zero, value = ground_truth.balls([[0]]), ground_truth.balls([[omega]])
+    made.given = (theorems.Layer([zero], value, value),) * m
+    return made
+
+
+def bound_on(bound: Any, witness: Steered, **other: Any) -> Any:
+    given = {name: getattr(witness, name) for name in parameters(bound)}
+    return bound(**given | other)
+
+
+@pytest.mark.parametrize(("kind", "omega"), [(Steered, 4), (Around, 1 / 16)], ids=["values", "residual connections"])
+def test_states_are_off_by_what_they_are_given_as_well(kind: type[Steered], omega: float) -> None:
+    """T_2 is off by more than a second layer with the true T_1 would be."""
+    with ctx.workprec(BITS):
+        witness = steered(kind, 2, omega)
+        errors = bound_on(bounds.model_errors, witness, m=3)
+        passes = (witness.approximate_pass.states, witness.exact_pass.states)
+        off = [theorems.largest([a - e]) for a, e in zip(*passes, strict=True)]
+        assert all(o <= e.T for o, e in zip(off, errors, strict=True))
+        assert off[2] > errors[1].T
+
+
+def test_what_the_loss_is_off_by_counts() -> None:
+    with ctx.workprec(BITS):
+        witness = steered(Misled, 1, 4, X=2)
+        pairs: tuple[tuple[Any, Any], ...] = (
+            (bounds.model_X_error, theorems.error_X),
+            (bounds.model_W_error, theorems.errors_W),
+            (bounds.model_W_V_error, theorems.errors_W_V),
+        )
+        for bound, measured in pairs:
+            errors = np.atleast_1d(measured(witness))
+            allowed, without = (np.atleast_1d(bound_on(bound, witness, **g)) for g in ({}, {"g_error": arb(0)}))
+            assert all(w == 0 and w < e <= a for w, e, a in zip(without, errors, allowed, strict=True))
+
+
+def test_the_slope_of_the_slope_counts() -> None:
+    """φ = tanh where it bends most."""
+    with ctx.workprec(BITS):
+        witness = steered(Bent, 1, 4, X=1.078125)
+        bound = bounds.model_X_error
+        assert bound_on(bound, witness, curvature=0) < theorems.error_X(witness) <= bound_on(bound, witness)
+
+
+def test_the_bound_on_W_V_is_attained() -> None:
+    """By f̃ at the first layer, by the input at the second; up to the second order in η."""
+    with ctx.workprec(BITS):
+        for m in (1, 2):
+            witness = steered(Steered, m, 4)
+            last, allowed = theorems.errors_W_V(witness)[-1], bound_on(bounds.model_W_V_error, witness)[-1]
+            assert allowed * (1 if m == 1 else 0.9) * (1 - witness.eta) < last <= allowed
