@@ -12,8 +12,9 @@ none of the tables below raises: nothing is counted as nothing by oversight.
 **Bytes.** Those of every array that owns its data, from when it is made to when it is freed. The operands are there
 before and do not count. What NumPy allocates within one call is not seen.
 
-**What is not counted:** numbers that are not in an array (indices, a sum of a whole array once it is made, loops), and
-exact arithmetic on the coefficients of a polynomial, whose amount does not depend on the number of rows.
+**What is not counted:** numbers that are not in an array (indices, a sum of a whole array once it is made, loops),
+exact arithmetic on the coefficients of a polynomial, whose amount does not depend on the number of rows, and the test
+that the plain operands of a public function are finite, which is made before they become counted arrays.
 
 A count depends on nothing but the code and the sizes: caches are empty when it begins and are dropped when it ends.
 """

@@ -421,11 +421,14 @@ def attention(layer: Layer, rtol: float) -> Any:
 
 @pytest.mark.parametrize(("dtype", "size"), [(np.float32, 2.0**127), (np.float64, 2.0**1023)])
 def test_column_sums_that_overflow_are_no_reason_to_refuse(dtype: Any, size: float) -> None:
-    """The first key has more than half of each of 8 weights: its bound is above all float32 numbers, or infinite."""
-    Q, K, V = (Bounded(x.astype(dtype)) for x in (np.ones((8, 1)), 3 * np.eye(8, 1), np.zeros((8, 1))))
+    """The first key has more than half of each of 8 weights: its bound is above all float32 numbers, or infinite.
+
+    The sum of its approximate weights is below that of the exact ones.
+    """
+    Q, K, V = (Bounded(x.astype(dtype)) for x in (np.ones((8, 1)), 2 * np.eye(8, 1), np.zeros((8, 1))))
     with np.errstate(all="ignore"):
         dV = attention(uniform(dtype), 0.1).gradient(Q, K, V, Bounded(V.value, size)).V
-    share = np.exp(3) / (np.exp(3) + 7)
+    share = np.exp(2) / (np.exp(2) + 7)
     assert dV.error[0] >= 8 * share * Fraction(size)
     assert (dV.error[1:] <= 1.2 * (1 - share) / 7 * 8 * size).all()
 
@@ -461,6 +464,24 @@ def test_bounds_are_rounded_up() -> None:
     assert (rounded[2:5] > bounds[2:5] * (1 - 1e-12)).all()
     assert (rounded[2:4] <= 1 + 2.0**-23).all()
     assert np.isinf(rounded[5:]).all()
+
+
+class Told(LinearLoss):
+    """With parameters of which a bound is told that float32 does not represent."""
+
+    def __call__(self, T: Any) -> Any:
+        value, cotangent, _ = super().__call__(T)
+        return value, cotangent, {"A": T}
+
+    def bounded(self, T: Bounded) -> Any:
+        return 0.0, 0.0, {"A": 1 + 1e-9}
+
+
+def test_the_bounds_of_a_model_are_rounded_up() -> None:
+    layers, X, _ = case(4, 2, 1, dtype=np.float32).arguments
+    bound = fast_transformer_gradient(layers, X, Told(X), rtol=1e-2).bound.loss["A"]
+    assert bound.dtype == np.float32
+    assert (bound > 1).all()
 
 
 # ------------------------------------------------------------------------------------------ what is computed, and how

@@ -315,6 +315,15 @@ def test_moving_weights_move_the_gradient_of_the_queries_by_more_than_a_third_of
         assert least <= share(case, "dQ", (0, 1)) <= 1
 
 
+def test_far_from_the_known_operands_the_gradient_of_the_queries_moves_as_far_as_is_said() -> None:
+    """All weight goes from two keys to two others, which pull the other way: from μ k̄ to −μ k̄."""
+    K, V = np.array([[[20.0, 1], [20, -1], [-20, -1], [-20, 1]]]), np.array([[[1.0], [-1], [1], [-1]]])
+    values = {"Q": np.array([[[1.0, 0]]]), "K": K, "V": V, "G": np.array([[[2.0]]])}
+    operands = {name: Bounded(x) for name, x in values.items()} | {"K": Bounded(K, np.array([40.0, 0]))}
+    exact = {name: balls(x) for name, x in values.items()} | {"K": balls(K * [-1, 1])}
+    assert SHARP <= share(moved(operands, exact, 1.0), "dQ", (0, 1)) <= 1
+
+
 @pytest.mark.parametrize("E_G", [0.0, 0.5])
 @pytest.mark.parametrize("E_Q", [0.0, 0.25])
 @pytest.mark.parametrize("E_V", [0.0, 0.125])
