@@ -4,7 +4,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint clean
+.PHONY: help verify test bench lint clean
 
 # A failed installation takes its target along, and so is tried again from the start.
 .DELETE_ON_ERROR:
@@ -18,6 +18,9 @@ verify: .venv/pyvenv.cfg ## put every statement on trial
 
 test: .venv/pyvenv.cfg ## run the tests
 	.venv/bin/python -m pytest $(ARGS)
+
+bench: .venv/bench ## time it beside PyTorch and others: five minutes, or half an hour with ARGS='--profile full'
+	.venv/bin/python -m benchmarks run $(ARGS)
 
 lint: .venv/pyvenv.cfg ## check style, format and types
 	.venv/bin/python -m ruff check .
@@ -33,6 +36,10 @@ clean: ## remove the environment and everything else that was made here
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet -c constraints.txt setuptools
 	.venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[tests]'
+
+.venv/bench: .venv/pyvenv.cfg
+	.venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[tests,bench]'
+	touch $@
 
 # Why $(PYTHON) cannot make .venv; empty if it can.
 fault = $(shell \

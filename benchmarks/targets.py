@@ -1,0 +1,141 @@
+"""What is to be reached, and why not where it is not: each target is judged by figures of one comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from benchmarks import comparisons as c
+from benchmarks.contenders import PEERS
+from benchmarks.harness import Measured, Results, ratio, summary
+
+Found = Mapping[str, Measured]  # a comparison's contenders
+Figures = tuple[float, ...]  # one for each round
+
+REASONS: dict[str, str] = {}  # by the name of a target that is missed: what bounds it, as measured
+
+
+@dataclass(frozen=True)
+class Target:
+    """`figures` of a comparison, whose median is to be at least or at most `limit`."""
+
+    name: str
+    comparison: str
+    figures: Callable[[Found], Figures]
+    limit: float
+    at_least: bool = True
+    unit: str = "times"
+    of: str = c.ALTGRAD  # whose errors stand beside the figure
+
+    def judge(self, results: Results) -> Judged:
+        found = results[self.comparison]
+        figures = self.figures(found)
+        median, *_ = summary(figures)
+        met = median >= self.limit if self.at_least else median <= self.limit
+        return Judged(self, figures, met, found[self.of].errors if self.of in found else {})
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A target beside what was achieved."""
+
+    target: Target
+    figures: Figures
+    met: bool
+    errors: Mapping[str, float]
+
+
+def judged(results: Results) -> list[Judged]:
+    """All targets whose comparisons have been made."""
+    return [target.judge(results) for target in targets() if target.comparison in results]
+
+
+# --- figures
+
+
+def faster(than: str, found: Found) -> Figures:
+    """How many times as long the other one takes."""
+    return ratio(found[than], found[c.ALTGRAD])
+
+
+def faster_than_peers(found: Found) -> Figures:
+    """The same for the fastest peer, in each round, of those whose errors are at most twice altgrad's."""
+    own = found[c.ALTGRAD].errors
+    rivals = [found[name] for name in PEERS if all(found[name].errors[x] <= 2 * error for x, error in own.items())]
+    return tuple(map(min, zip(*(ratio(rival, found[c.ALTGRAD]) for rival in rivals), strict=True)))
+
+
+def rate_of_products(found: Found) -> Figures:
+    """The rate of the gradient's products, in the time of the whole gradient, over their rate alone, in percent."""
+    return tuple(100 * r for r in ratio(found[c.PRODUCTS], found[c.GRADIENT]))
+
+
+def error_against_degree_2(found: Found) -> Figures:
+    """altgrad's error of the output over that of the paper's polynomial, as a peer computes it."""
+    return (found[c.ALTGRAD].errors["output"] / found["taylor-series-linear-attention"].errors["output"],)
+
+
+def slower(what: str, than: str, found: Found) -> Figures:
+    return ratio(found[what], found[than])
+
+
+def share(found: Found) -> Figures:
+    """What the certificate adds, in percent of the gradient without it."""
+    return tuple(100 * (r - 1) for r in ratio(found["with"], found["without"]))
+
+
+def spread_of_time_per_token(found: Found) -> Figures:
+    """The largest time per token over the smallest."""
+    rounds = zip(*(tuple(t / m.work for t in m.values) for m in found.values()), strict=True)
+    return tuple(max(times) / min(times) for times in rounds)
+
+
+def mebibytes(found: Found) -> Figures:
+    return tuple(value / 2**20 for value in found[c.ALTGRAD].values)
+
+
+def minutes(found: Found) -> Figures:
+    return tuple(value / 60 for value in found[c.VERIFY_NAME].values)
+
+
+# --- targets
+
+
+def targets() -> list[Target]:
+    """The table of docs/speed.md, row by row."""
+    n = c.LARGE
+    rows = []
+    for d, torch, peer in zip(c.DIMENSIONS, (1800, 1000, 700), (4, 10, 12), strict=True):
+        name = c.both_name(d, n)
+        rows += [
+            Target(f"{name}: faster than {c.SDPA}", name, partial(faster, c.SDPA), torch),
+            Target(f"{name}: faster than the best peer", name, faster_than_peers, peer),
+        ]
+    name = c.both_name(16, n)
+    rows.append(Target(f"{name}: rate of the products alone", name, rate_of_products, 60, unit="%"))
+    name = c.forward_name(12, 40960)
+    rows += [
+        Target(f"{name}: faster than {c.DENSE}", name, partial(faster, c.DENSE), 900),
+        Target(f"{name}: faster than {c.SDPA}", name, partial(faster, c.SDPA), 100),
+        # The same polynomial: what differs is rounding.
+        Target(f"{name}: error over the paper's degree 2", name, error_against_degree_2, 1.001, at_least=False),
+    ]
+    for d in c.DIMENSIONS:
+        name = c.causal_name(d, n)
+        rows.append(
+            Target(f"{name}: slower", name, partial(slower, "causal", "unmasked"), 2.5, at_least=False, of="causal")
+        )
+    for d in c.DIMENSIONS:
+        name = c.certificate_name(d, n)
+        rows.append(Target(f"{name}: adds", name, share, 50, at_least=False, unit="%", of="with"))
+    name = c.memory_name(2**24)
+    rows.append(Target(f"{name}: beyond inputs and outputs", name, mebibytes, 256, at_least=False, unit="MiB"))
+    name = c.TOKENS_NAME
+    rows.append(
+        Target(
+            f"{name}: largest over smallest, n from 2^14 to 2^20", name, spread_of_time_per_token, 1.3, at_least=False
+        )
+    )
+    rows.append(Target(f"{c.VERIFY_NAME}: takes", c.VERIFY_NAME, minutes, 3, at_least=False, unit="minutes"))
+    return rows
