@@ -35,7 +35,7 @@ CHUNK = 2**14  # rows that a thread takes at a time, at most
 TILE = 256  # rows at most whose monomials are made at once
 MASKED_TILE = 64  # the same under a mask, where a tile's pairs are written out
 CACHED = 2**17  # monomials of a tile, at most
-KEPT = 2**22  # numbers in the sums before each tile of a chunk, at most
+KEPT = 2**18  # numbers in the sums before each tile of a chunk, at most
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

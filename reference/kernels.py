@@ -192,22 +192,25 @@ def prefixes(steps, low, high, tile, x, groups, sums):  # type: ignore[no-untype
 
 
 @compiled
-def horner(coefficients, scores):  # type: ignore[no-untyped-def]
-    """M ⊙ P(scores), in place. Shapes: (g + 1,), (t, t)."""
-    g = len(coefficients) - 1
-    for i in range(len(scores)):
-        for j in range(scores.shape[1]):
-            s, value = scores[i, j], coefficients[g]
-            for c in range(g):
-                value = value * s + coefficients[g - 1 - c]
-            scores[i, j] = value
-        scores[i, i + 1 :] = 0
+def masked_polynomial(coefficients, scores, values):  # type: ignore[no-untyped-def]
+    """M ⊙ P(scores), in place. Shapes: coefficients (g + 1,), scores (t, t) -> values (t, t)."""
+    s, v = scores.ravel(), values.ravel()  # (t²,) both: all pairs, for one long loop is faster than many short ones
+    v[:] = coefficients[-1]
+    for c in coefficients[-2::-1]:
+        for j in range(len(s)):
+            v[j] = v[j] * s[j] + c
+    for i in range(len(values)):
+        values[i, i + 1 :] = 0
 
 
 @compiled
 def weighted(total, before, weights):  # type: ignore[no-untyped-def]
-    """Shapes: total, before (k, c), weights (k,) -> (k, c), in the type of the weights."""
-    return ((total + before) * weights.reshape(-1, 1)).astype(weights.dtype)  # (k, c)
+    """(total + before) times the weights, in their type. Shapes: total, before (k, c), weights (k,) -> (k, c)."""
+    found = np.empty(total.shape, weights.dtype)  # (k, c)
+    for a in range(len(total)):
+        for c in range(total.shape[1]):
+            found[a, c] = (total[a, c] + before[a, c]) * weights[a]
+    return found
 
 
 @compiled
@@ -218,29 +221,41 @@ def masked_read(steps, low, high, tile, x, y, groups, before, sums, weights, pol
     before (tiles, k, c), sums (k, c), weights (k,), polynomials (g + 1,) -> (n, c) each.
     """
     n, d = x.shape
-    xt, yt = np.empty((d, tile), x.dtype), np.empty((d, tile), x.dtype)  # (d, t) both
+    xs, yt = np.empty((tile, d), x.dtype), np.empty((d, tile), x.dtype)  # (t, d), (d, t)
+    scores, near = np.empty((tile, tile), x.dtype), np.empty((tile, tile), x.dtype)  # (t, t) both
     found = [np.empty((n, s.shape[1]), x.dtype) for s in sums]  # (n, c) each
     for i in range(len(before[0])):
         rows = slice(i * tile, min((i + 1) * tile, n))
-        now = [weighted(sums[g], before[g][i], weights[g]) for g in range(3)]  # (k, c) each
-        seen = read(steps, low, high, tile, x[rows], (now[0], now[1], now[2]))  # (b, c) each
-        load(x[rows], xt)
+        now = (
+            weighted(sums[0], before[0][i], weights[0]),
+            weighted(sums[1], before[1][i], weights[1]),
+            weighted(sums[2], before[2][i], weights[2]),
+        )  # (k, c) each
+        seen = read(steps, low, high, tile, x[rows], now)  # (b, c) each
+        pad(x[rows], xs)
         load(y[rows], yt)
+        np.dot(xs, yt, scores)
         for g in range(3):
-            if g == 2:
-                xt, yt = np.abs(xt), np.abs(yt)  # (d, t) both
             if sums[g].shape[1]:
-                near = np.dot(xt.T, yt)  # (t, t)
-                horner(polynomials[g], near)
-                found[g][rows] = seen[g] + np.dot(near[: rows.stop - rows.start], padded(groups[g][rows], tile))
+                if g == 2:
+                    np.dot(np.abs(xs), np.abs(yt), scores)
+                masked_polynomial(polynomials[g], scores, near)
+                found[g][rows] = seen[g] + np.dot(near, padded(groups[g][rows], tile))[: len(seen[g])]
     return found
 
 
 @compiled
-def padded(rows, tile):  # type: ignore[no-untyped-def]
-    """The rows, followed by zeros. Shapes: (b, c) -> (t, c)."""
-    full = np.zeros((tile, rows.shape[1]), rows.dtype)  # (t, c)
+def pad(rows, full):  # type: ignore[no-untyped-def]
+    """The rows, followed by zeros. Shapes: (b, c) -> full (t, c), in place."""
     full[: len(rows)] = rows
+    full[len(rows) :] = 0
+
+
+@compiled
+def padded(rows, tile):  # type: ignore[no-untyped-def]
+    """The same in a new array. Shapes: (b, c) -> (t, c)."""
+    full = np.empty((tile, rows.shape[1]), rows.dtype)  # (t, c)
+    pad(rows, full)
     return full
 
 
@@ -251,18 +266,22 @@ def masked_pull(steps, tile, x, y, x_factor, y_factor, before, total, weights, s
     Shapes: x, y (n, d), factors (n, c), before (tiles, k, c), total (k, c), weights (k,), slope (g,) -> (n, d).
     """
     n, d = x.shape
-    xt, yt = np.empty((d, tile), x.dtype), np.empty((d, tile), x.dtype)  # (d, t) both
+    xs, yt = np.empty((tile, d), x.dtype), np.empty((d, tile), x.dtype)  # (t, d), (d, t)
+    xf, yf = np.empty((tile, x_factor.shape[1]), x.dtype), np.empty((x_factor.shape[1], tile), x.dtype)  # (t, c), (c, t)
+    scores, near = np.empty((tile, tile), x.dtype), np.empty((tile, tile), x.dtype)  # (t, t) both
     pulled = np.empty_like(x)  # (n, d)
     for i in range(len(before)):
         rows = slice(i * tile, min((i + 1) * tile, n))
-        now = weighted(total, before[i], weights)  # (k, c)
-        pulled[rows] = pull(steps, tile, x[rows], x_factor[rows], now)
-        load(x[rows], xt)
+        seen = pull(steps, tile, x[rows], x_factor[rows], weighted(total, before[i], weights))  # (b, d)
+        pad(x[rows], xs)
+        pad(x_factor[rows], xf)
         load(y[rows], yt)
-        near = np.dot(xt.T, yt)  # (t, t)
-        horner(slope, near)
-        near *= np.dot(padded(x_factor[rows], tile), padded(y_factor[rows], tile).T)
-        pulled[rows] += np.dot(near[: rows.stop - rows.start], np.ascontiguousarray(yt.T))
+        load(y_factor[rows], yf)
+        np.dot(xs, yt, scores)
+        masked_polynomial(slope, scores, near)
+        np.dot(xf, yf, scores)
+        near *= scores
+        pulled[rows] = seen + np.dot(near, padded(y[rows], tile))[: len(seen)]
     return pulled
 
 
