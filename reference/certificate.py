@@ -132,18 +132,14 @@ class Certificate:
             steepness=self._steepness,
             e=float(self.head.e),
             constant=float(self.polynomial.coefficients[0]),
+            longest_k=self.ranges.longest_k if self.scores > 0 else 1.0,
+            scores=self.scores if self.scores > 0 else 1.0,
         )
 
     @property
     def table(self) -> FloatArray:
         """What `Errors` are on each sixteenth of ±B. Shapes: -> (BINS, 4)."""
         return error_table(self.polynomial, self.scores, self.power, self.differentiated)
-
-    @property
-    def bins_per_length(self) -> float:
-        """A query of this length has scores in the bin `which_bin` of it."""
-        per_score = self.ranges.longest_k / self.scores if self.scores > 0 else 1.0
-        return per_score * (1 + 2.0**-20) * BINS
 
     def facts(self, x: FloatArray, rows: slice, dO: FloatArray | None = None) -> Facts:
         """Shapes: x (b, d), dO (b, e)."""
@@ -167,7 +163,7 @@ class Certificate:
         rho = relative_rounding(numbers, self.fixed)  # (b, 1)
         self.accept(float(rho.max()))
         lengths = np.linalg.norm(x.astype(np.float64), axis=1)  # (b,)
-        bins = which_bin(lengths, self.bins_per_length, BINS).astype(int)  # (b,)
+        bins = which_bin(lengths, BINS, self.fixed).astype(int)  # (b,)
         errors = Errors(*np.hsplit(self.table[bins], 4))  # (b, 1) each
         return coefficients(facts, errors, numbers, rho, self.fixed)
 
@@ -186,9 +182,7 @@ class Certificate:
         bound: FloatArray = np.minimum(by_ratio, or_infinite(by_moment + tau * np.abs(pulled))) + more  # (b, d)
         return bound
 
-    def for_keys(
-        self, facts: Facts, at: Coefficients, numbers: Numbers
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def for_keys(self, facts: Facts, at: Coefficients, numbers: Numbers) -> tuple[FloatArray, FloatArray, FloatArray]:
         """What the keys sum with the weights P(S), S^h and P̄(|q||k|). Shapes: -> (b, d + e) twice, (b, 2)."""
         one = for_keys(facts, at, numbers, self.ranges.q.max(), self.fixed)
         return (

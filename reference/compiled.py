@@ -4,8 +4,8 @@ The rows are taken in chunks, several at a time, each by one thread; what they a
 the bits do not depend on the number of threads, which is that of BLAS (`OPENBLAS_NUM_THREADS`). Under a mask the sums
 of the chunks before come first; within a chunk the sums before each tile are kept.
 
-The bound has the same derivation. It sums one column for the keys and one for the values, max_c |k_jc|/max_j |k_jc|, where
-`fast_qkv` sums each column apart: it costs less, and is worth as much as the other is for the worst column.
+The bound has the same derivation. It sums one column for the keys, max_c |k_jc|/max_j |k_jc|, and one for the values,
+where `fast_qkv` sums each column apart: it costs less, and is worth as much as the other is for the worst column.
 """
 
 from __future__ import annotations
@@ -330,11 +330,11 @@ class Compiled(Fast):
         return Part(x, groups[0][:, : 1 + self.e], tuple(groups)), parts, largest
 
     @cached_property
-    def _by_row(self) -> tuple[FloatArray, float, Units, Fixed]:
+    def _by_row(self) -> tuple[FloatArray, Units, Fixed]:
         assert self.bounds
         r = self.ranges
         units = Units(r.k, r.v, inverse(r.q), inverse(r.v), inverse(r.dO), self.V_error)
-        return self.bounds.table, self.bounds.bins_per_length, units, self.bounds.fixed
+        return self.bounds.table, units, self.bounds.fixed
 
     def _output_of(self, x: FloatArray, rows: slice, found: Groups) -> Output:
         factor, moments, absolute = found[0][:, : 1 + self.e], found[1], found[2]
@@ -367,9 +367,7 @@ class Compiled(Fast):
             return QuerySide(rows, dQ, None)
         floor = self.bounds.floor(largest, self.ranges.v.max(), self.ranges.dO.max(), self.ranges.k.max())
         column = abs(units) * self.ranges.k  # (d,)
-        return QuerySide(
-            rows, dQ, kernels.bounded_query(dQ, parts, column, self._per_value, floor, self.bounds.spare)
-        )
+        return QuerySide(rows, dQ, kernels.bounded_query(dQ, parts, column, self._per_value, floor, self.bounds.spare))
 
     def _output_chunk(self, rows: slice, weighted: Groups) -> Output:
         x = self._query_rows(rows)

@@ -87,7 +87,7 @@ class Output(NamedTuple):
 
     rows: slice
     value: FloatArray  # (b, e)
-    bound: FloatArray | None  # (b, e)
+    bound: Any  # (b, e), or None
 
 
 class QuerySide(NamedTuple):
@@ -95,7 +95,7 @@ class QuerySide(NamedTuple):
 
     rows: slice
     dQ: FloatArray  # (b, d)
-    dQ_bound: FloatArray | None  # (b, d)
+    dQ_bound: Any  # (b, d), or None
 
 
 class KeySide(NamedTuple):
@@ -104,8 +104,8 @@ class KeySide(NamedTuple):
     rows: slice
     dK: FloatArray  # (b, d)
     dV: FloatArray  # (b, e)
-    dK_bound: FloatArray | None  # (b, d)
-    dV_bound: FloatArray | None  # (b, e)
+    dK_bound: Any  # (b, d), or None
+    dV_bound: Any  # (b, e), or None
 
 
 class Side(NamedTuple):
@@ -538,7 +538,6 @@ class Fast:
         """How far rounding may have moved the values. Shapes: -> (e,)."""
         return np.zeros(self.e) if self.head.V_error is None else self.head.V_error
 
-
     def _numbers(self, rows: slice, read: Read, moment: FloatArray) -> Numbers:
         D = read.factor[:, :1]  # (b, 1)
         K = (self._dO(rows) * (read.factor[:, 1:] / D)).sum(axis=1, keepdims=True)  # (b, 1)
@@ -589,7 +588,9 @@ class Fast:
         dK_bound = (sums[:, :d] + read.absolute[:, :1]) / self.ranges.balance  # (b, d)
         dV_bound = sums[:, d:] + read.absolute[:, 1:]  # (b, e)
         floor_K, floor_V = self._reply_floors()
-        return KeySide(rows, dK, dV, self.bounds.whole(dK_bound, dK, floor_K), self.bounds.whole(dV_bound, dV, floor_V))
+        return KeySide(
+            rows, dK, dV, self.bounds.whole(dK_bound, dK, floor_K), self.bounds.whole(dV_bound, dV, floor_V)
+        )
 
     def _reply_floors(self) -> tuple[float, float]:
         """What underflow may have added to dK and to dV."""

@@ -33,7 +33,7 @@ def steps(d: int, degree: int) -> Any:
 
 
 @compiled
-def monomials(steps, x, features):  # type: ignore[no-untyped-def]
+def monomials(steps, x, features):
     """Shapes: x (d, t) -> features (k, t), in place."""
     features[0] = 1
     for s in range(len(steps)):
@@ -44,7 +44,7 @@ def monomials(steps, x, features):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def monomials_vjp(steps, x, features, cotangent, dx):  # type: ignore[no-untyped-def]
+def monomials_vjp(steps, x, features, cotangent, dx):
     """Shapes: x (d, t), features, cotangent (k, t) -> dx (d, t), in place; cotangent is overwritten."""
     dx[:] = 0
     for s in range(len(steps) - 1, -1, -1):
@@ -56,7 +56,7 @@ def monomials_vjp(steps, x, features, cotangent, dx):  # type: ignore[no-untyped
 
 
 @compiled
-def load(rows, tile):  # type: ignore[no-untyped-def]
+def load(rows, tile):
     """Up to t rows as columns, followed by zeros. Shapes: rows (b, d) -> tile (d, t), in place."""
     for c in range(len(tile)):
         for t in range(len(rows)):
@@ -66,7 +66,7 @@ def load(rows, tile):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def store(tile, rows):  # type: ignore[no-untyped-def]
+def store(tile, rows):
     """Its inverse. Shapes: tile (d, t) -> rows (b, d), in place."""
     for t in range(len(rows)):
         for c in range(len(tile)):
@@ -74,7 +74,7 @@ def store(tile, rows):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def numbers(factor, moments, absolute, dO):  # type: ignore[no-untyped-def]
+def numbers(factor, moments, absolute, dO):
     """D_i, K_i = Σ_c dO_ic factor_i,1+c/D_i, D̄_i/D_i and Σ_j S_ij^h, the last two 0 where nothing was summed for them.
 
     Shapes: factor (b, c), c ≥ 1 + e, moments (b, 3) or (b, 0), absolute (b, 1) or (b, 0), dO (b, e) -> (b, 4).
@@ -90,7 +90,7 @@ def numbers(factor, moments, absolute, dO):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def answers(numbers, dO):  # type: ignore[no-untyped-def]
+def answers(numbers, dO):
     """y_i = (−K_i, dO_i)/D_i. Shapes: numbers (b, 4), dO (b, e) -> (b, 1 + e)."""
     y = np.empty((len(dO), 1 + dO.shape[1]), dO.dtype)  # (b, 1 + e)
     for i in range(len(dO)):
@@ -101,7 +101,7 @@ def answers(numbers, dO):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add(features, rows, padded, total):  # type: ignore[no-untyped-def]
+def add(features, rows, padded, total):
     """total += features · rows. Shapes: features (k, t), rows (b, c), b ≤ t, padded (t, c), total (k, c)."""
     if rows.shape[1] == 0:
         return
@@ -114,7 +114,7 @@ def add(features, rows, padded, total):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def absorb(steps, low, high, tile, x, groups, sums):  # type: ignore[no-untyped-def]
+def absorb(steps, low, high, tile, x, groups, sums):
     """Add the three groups to their sums. Shapes: x (n, d), groups (n, c) -> sums (k, c), in place."""
     n, d = x.shape
     xt, features = np.empty((d, tile), x.dtype), np.empty((len(sums[0]), tile), x.dtype)  # (d, t), (k, t)
@@ -131,14 +131,14 @@ def absorb(steps, low, high, tile, x, groups, sums):  # type: ignore[no-untyped-
 
 
 @compiled
-def fetch(features, sums, rows):  # type: ignore[no-untyped-def]
+def fetch(features, sums, rows):
     """Shapes: features (k, t), sums (k, c), weighted -> rows (b, c), b ≤ t, in place."""
     if rows.shape[1]:
         store(np.dot(sums.T, features), rows)
 
 
 @compiled
-def read(steps, low, high, tile, x, sums):  # type: ignore[no-untyped-def]
+def read(steps, low, high, tile, x, sums):
     """What each row reads from the three sums. Shapes: x (n, d), sums (k, c), weighted -> (n, c) each."""
     n, d = x.shape
     xt, features = np.empty((d, tile), x.dtype), np.empty((len(sums[0]), tile), x.dtype)  # (d, t), (k, t)
@@ -156,7 +156,7 @@ def read(steps, low, high, tile, x, sums):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def pull(steps, tile, x, factor, total):  # type: ignore[no-untyped-def]
+def pull(steps, tile, x, factor, total):
     """Gradient of Σ_i ⟨monomials(x_i), total · factor_i⟩ on x.
 
     Shapes: x (n, d), factor (n, c), total (k, c), weighted -> (n, d).
@@ -179,8 +179,8 @@ def pull(steps, tile, x, factor, total):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def prefixes(steps, low, high, tile, x, groups, sums):  # type: ignore[no-untyped-def]
-    """The three sums before each tile, and in `sums` those of all rows. Shapes: as in `absorb` -> (tiles, k, c) each."""
+def prefixes(steps, low, high, tile, x, groups, sums):
+    """The three sums before each tile; `sums` become those of all rows. Shapes: of `absorb` -> (tiles, k, c) each."""
     n = len(x)
     before = [np.empty((-(-n // tile), *s.shape)) for s in sums]  # (tiles, k, c) each
     for i in range(len(before[0])):
@@ -192,7 +192,7 @@ def prefixes(steps, low, high, tile, x, groups, sums):  # type: ignore[no-untype
 
 
 @compiled
-def masked_polynomial(coefficients, scores, values):  # type: ignore[no-untyped-def]
+def masked_polynomial(coefficients, scores, values):
     """M ⊙ P(scores), in place. Shapes: coefficients (g + 1,), scores (t, t) -> values (t, t)."""
     s, v = scores.ravel(), values.ravel()  # (t²,) both: all pairs, for one long loop is faster than many short ones
     v[:] = coefficients[-1]
@@ -204,7 +204,7 @@ def masked_polynomial(coefficients, scores, values):  # type: ignore[no-untyped-
 
 
 @compiled
-def weighted(total, before, weights):  # type: ignore[no-untyped-def]
+def weighted(total, before, weights):
     """(total + before) times the weights, in their type. Shapes: total, before (k, c), weights (k,) -> (k, c)."""
     found = np.empty(total.shape, weights.dtype)  # (k, c)
     for a in range(len(total)):
@@ -214,7 +214,7 @@ def weighted(total, before, weights):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def masked_read(steps, low, high, tile, x, y, groups, before, sums, weights, polynomials):  # type: ignore[no-untyped-def]
+def masked_read(steps, low, high, tile, x, y, groups, before, sums, weights, polynomials):
     """`read` with the sums of the rows up to its own.
 
     `polynomials` are of the three groups, the last in |x| and |y|. Shapes: x, y (n, d), groups (n, c),
@@ -245,14 +245,14 @@ def masked_read(steps, low, high, tile, x, y, groups, before, sums, weights, pol
 
 
 @compiled
-def pad(rows, full):  # type: ignore[no-untyped-def]
+def pad(rows, full):
     """The rows, followed by zeros. Shapes: (b, c) -> full (t, c), in place."""
     full[: len(rows)] = rows
     full[len(rows) :] = 0
 
 
 @compiled
-def padded(rows, tile):  # type: ignore[no-untyped-def]
+def padded(rows, tile):
     """The same in a new array. Shapes: (b, c) -> (t, c)."""
     full = np.empty((tile, rows.shape[1]), rows.dtype)  # (t, c)
     pad(rows, full)
@@ -260,14 +260,17 @@ def padded(rows, tile):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def masked_pull(steps, tile, x, y, x_factor, y_factor, before, total, weights, slope):  # type: ignore[no-untyped-def]
+def masked_pull(steps, tile, x, y, x_factor, y_factor, before, total, weights, slope):
     """`pull` with the sums of the rows up to its own; `slope` is the polynomial's derivative.
 
     Shapes: x, y (n, d), factors (n, c), before (tiles, k, c), total (k, c), weights (k,), slope (g,) -> (n, d).
     """
     n, d = x.shape
     xs, yt = np.empty((tile, d), x.dtype), np.empty((d, tile), x.dtype)  # (t, d), (d, t)
-    xf, yf = np.empty((tile, x_factor.shape[1]), x.dtype), np.empty((x_factor.shape[1], tile), x.dtype)  # (t, c), (c, t)
+    xf, yf = (
+        np.empty((tile, x_factor.shape[1]), x.dtype),
+        np.empty((x_factor.shape[1], tile), x.dtype),
+    )  # (t, c), (c, t)
     scores, near = np.empty((tile, tile), x.dtype), np.empty((tile, tile), x.dtype)  # (t, t) both
     pulled = np.empty_like(x)  # (n, d)
     for i in range(len(before)):
@@ -289,7 +292,7 @@ def masked_pull(steps, tile, x, y, x_factor, y_factor, before, total, weights, s
 
 
 @compiled
-def extremes(x):  # type: ignore[no-untyped-def]
+def extremes(x):
     """Least and largest entry of each column. Shapes: (n, d) -> (2, d)."""
     low, high = x[0].copy(), x[0].copy()  # (d,) both
     for i in range(len(x)):
@@ -300,7 +303,7 @@ def extremes(x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def longest(x, centre, largest):  # type: ignore[no-untyped-def]
+def longest(x, centre, largest):
     """The largest Euclidean norm of a row of x − centre, of which no entry is above `largest`, in float64.
 
     Shapes: x (n, d), centre (d,) -> number.
@@ -317,7 +320,7 @@ def longest(x, centre, largest):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def key_rows(K, centre, balance, V, middle):  # type: ignore[no-untyped-def]
+def key_rows(K, centre, balance, V, middle):
     """(K − centre)/balance, and 1 before V − middle. Shapes: K (b, d), V (b, e) -> (b, d), (b, 1 + e)."""
     x, v = np.empty_like(K), np.empty((len(V), 1 + V.shape[1]), V.dtype)  # (b, d), (b, 1 + e)
     for i in range(len(K)):
@@ -330,7 +333,7 @@ def key_rows(K, centre, balance, V, middle):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def key_sizes(x, v, per_k, per_v):  # type: ignore[no-untyped-def]
+def key_sizes(x, v, per_k, per_v):
     """What the bounds of the queries sum over the keys: v and max_c |x_c|/k_c; 1, the same and max_c |v_c| of values.
 
     Shapes: x (b, d), v (b, 1 + e), per_k (d,), per_v (e,) -> (b, 1 + e + 1), (b, 3), (b, 1).
@@ -351,7 +354,7 @@ def key_sizes(x, v, per_k, per_v):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def bounded(value, row, column, per_value, floor, spare):  # type: ignore[no-untyped-def]
+def bounded(value, row, column, per_value, floor, spare):
     """(row_i column_c + per_value |value_ic| + floor_c) spare, infinite where it is no number.
 
     Shapes: value (n, d), row (n,), column, floor (d,) -> (n, d).
@@ -365,7 +368,7 @@ def bounded(value, row, column, per_value, floor, spare):  # type: ignore[no-unt
 
 
 @compiled
-def bounded_query(value, parts, column, per_value, floor, spare):  # type: ignore[no-untyped-def]
+def bounded_query(value, parts, column, per_value, floor, spare):
     """The same with min(a, b + τ |value|/column) + c for `row`, infinite where both are no numbers.
 
     Shapes: value (n, d), parts (n, 4), which are a, b, τ, c, column (d,) -> (n, d).

@@ -24,6 +24,8 @@ class Fixed(NamedTuple):
     steepness: float
     e: float
     constant: float  # c_0 of P
+    longest_k: float  # of the keys
+    scores: float  # B
 
 
 class Numbers(NamedTuple):
@@ -86,9 +88,10 @@ class ForKeys(NamedTuple):
     dO_absolute: Any  # (b, 1)
 
 
-def which_bin(lengths: Any, per_length: float, bins: int) -> Any:
+def which_bin(lengths: Any, bins: int, fixed: Fixed) -> Any:
     """In which part of ±B the scores of queries of these lengths lie. Shapes: (b,) -> (b,)."""
-    return np.minimum(np.maximum(np.ceil(lengths * per_length) - 1, 0), bins - 1)
+    share = lengths * fixed.longest_k / fixed.scores  # (b,)
+    return np.maximum(np.fmin(np.ceil(share * (1 + 2.0**-20) * bins) - 1, bins - 1), 0)
 
 
 def largest_inverse(D: Any, rho: Any) -> float:
@@ -241,16 +244,15 @@ def facts_of(x: Any, dO: Any, x_moved: Any, units: Units) -> tuple[Any, Facts]:
     )
 
 
-def judged(length: Any, facts: Facts, numbers: Numbers, table: Any, per_length: float, fixed: Fixed) -> Coefficients:
+def judged(length: Any, facts: Facts, numbers: Numbers, table: Any, fixed: Fixed) -> Coefficients:
     """The coefficients of one query, by the errors on its part of the range. Shapes: table (bins, 4)."""
-    b = int(which_bin(length, per_length, len(table)))
+    b = int(which_bin(length, len(table), fixed))
     errors = Errors(table[b, 0], table[b, 1], table[b, 2], table[b, 3])
     return coefficients(facts, errors, numbers, relative_rounding(numbers, fixed), fixed)
 
 
 def gradient_rows(
-    numbers: Any, positive: Any, moments: Any, x: Any, dO: Any, x_moved: Any, table: Any, per_length: float,
-    units: Units, fixed: Fixed,
+    numbers: Any, positive: Any, moments: Any, x: Any, dO: Any, x_moved: Any, table: Any, units: Units, fixed: Fixed,
 ) -> tuple[Any, Any, Any, Any, float, float]:  # fmt: skip
     """What the keys sum, and the four parts of `query_bound`; the largest ρ and 1/D.
 
@@ -265,7 +267,7 @@ def gradient_rows(
         D, K, loss, moment = numbers[i]
         one = Numbers(np.float64(D), np.float64(K), np.float64(loss), np.float64(moment))
         length, facts = facts_of(x[i], dO[i], x_moved[i % len(x_moved)], units)
-        at = judged(length, facts, one, table, per_length, fixed)
+        at = judged(length, facts, one, table, fixed)
         worst = max(worst, at.rho)
         if at.rho < np.inf:
             inverse = max(inverse, 1 / one.D)
@@ -282,8 +284,7 @@ def gradient_rows(
 
 
 def output_rows(
-    numbers: Any, moments: Any, mean: Any, x: Any, x_moved: Any, table: Any, per_length: float, units: Units,
-    fixed: Fixed,
+    numbers: Any, moments: Any, mean: Any, x: Any, x_moved: Any, table: Any, units: Units, fixed: Fixed,
 ) -> tuple[Any, float, float]:  # fmt: skip
     """`output_bound` in units of the values; the largest ρ and 1/D.
 
@@ -295,7 +296,7 @@ def output_rows(
         D, K, loss, moment = numbers[i]
         one = Numbers(np.float64(D), np.float64(K), np.float64(loss), np.float64(moment))
         length, facts = facts_of(x[i], mean[i, :0], x_moved[i % len(x_moved)], units)
-        at = judged(length, facts, one, table, per_length, fixed)
+        at = judged(length, facts, one, table, fixed)
         worst = max(worst, at.rho)
         if at.rho < np.inf:
             inverse = max(inverse, 1 / one.D)
@@ -308,7 +309,7 @@ def output_rows(
 
 @cache
 def compiled_rows() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """`gradient_rows` and `output_rows`, compiled. What they call must stand in this file, or the cache would miss it."""
+    """`gradient_rows` and `output_rows`, compiled. What they call stands in this file, or a cache would miss it."""
     from numba import njit  # noqa: PLC0415  # not every installation has it
     from numba.extending import overload, register_jitable  # noqa: PLC0415
 
@@ -318,7 +319,6 @@ def compiled_rows() -> tuple[Callable[..., Any], Callable[..., Any]]:
     @overload(pick)
     def _(condition: Any, one: Any, other: Any) -> Any:
         return of_numbers
-
 
     for formula in (
         which_bin, relative_rounding, coefficients, inexact_moment, excess_of, output_bound, query_bound, for_keys,
