@@ -246,7 +246,8 @@ class Certificate:
     def whole(self, bound: FloatArray, value: FloatArray, floor: Any) -> FloatArray:
         """The bound with the last roundings of the value, underflow, and its own rounding; never not a number."""
         whole = (bound + 4 * unit(self.head.dtype) * np.abs(value) + floor) * self.spare
-        return or_infinite(whole).astype(self.head.dtype)
+        rounded: FloatArray = or_infinite(whole).astype(self.head.dtype)  # (b, c)
+        return rounded
 
     def floor(self, inverse: float, *sizes: float) -> float:
         """What underflow may have added to a value with factors of these sizes, after division by row sums."""

@@ -63,7 +63,8 @@ class Blas:
     """BLAS on one thread while ours run, for however many callers there are."""
 
     def __init__(self) -> None:
-        self.lock, self.callers, self.limit = Lock(), 0, None
+        self.lock, self.callers = Lock(), 0
+        self.limit: Any = None
 
     @cached_property
     def controller(self) -> Any:
@@ -178,8 +179,11 @@ class Compiled(Fast):
 
         def sizes(rows: slice) -> tuple[FloatArray, float, FloatArray]:
             x = np.ascontiguousarray(head.scale * head.Q(rows))  # (b, d)
-            q = farthest(*kernels.extremes(x), zero)  # (d,)
-            dO = none if head.dO is None else farthest(*kernels.extremes(head.dO(rows)), none)  # (e,)
+            low, high = kernels.extremes(x)  # (d,) both
+            q, dO = farthest(low, high, zero), none  # (d,), (e,)
+            if head.dO is not None:
+                low, high = kernels.extremes(head.dO(rows))  # (e,) both
+                dO = farthest(low, high, none)
             return q, float(kernels.longest(x, zero, float(q.max()))), dO
 
         with team() as threads:
@@ -432,8 +436,9 @@ class Compiled(Fast):
 
     def _masked_key_chunk(self, scan: Scan) -> KeySide:
         keys = reversed_part(self._key_part(scan.rows))
-        found = tuple(group[::-1] for group in self._masked_read(keys.x, scan))
+        factor, moments, absolute = (group[::-1] for group in self._masked_read(keys.x, scan))
         pulled = self._masked_pull(keys.x, keys.factor, scan)  # (b, d)
+        found = factor, moments, absolute
         return self._reply_of(scan.rows, found, np.ascontiguousarray(pulled[::-1]))
 
 

@@ -12,18 +12,17 @@ hold no lock of the interpreter, so threads run side by side.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from reference.low_rank import recursion
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def compiled(function: F) -> F:
-    return njit(nogil=True, cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled on its first call with arrays of a type, kept on disk, and run without the interpreter's lock."""
+    return njit(nogil=True, cache=True, error_model="numpy")(function)
 
 
 def steps(d: int, degree: int) -> Any:

@@ -168,8 +168,8 @@ def fast_attention(
 
     Either `rtol` or `polynomial` is given. `rtol` bounds the relative error that P brings to every attention weight: P
     is the Chebyshev polynomial of least degree for it on the scores' range. Rounding comes on top; where it may exceed
-    `rtol` of a row of weights, `rtol` is refused. `value` and `bound` are (..., n, e). With `certify=False` there is no bound,
-    and nothing looks at rounding: it takes less time, for what is certified only now and then.
+    `rtol` of a row of weights, `rtol` is refused. `value` and `bound` are (..., n, e). With `certify=False` there
+    is no bound, and nothing looks at rounding: it takes less time, for what is certified only now and then.
 
     Shapes as in `attention`. Cost: O((n + m) k (d + e)) with k = binom(d + degree, degree) for each head; memory for
     inputs, outputs and a constant.

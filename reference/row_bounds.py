@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reference.shapes import FloatArray
+
 
 class Fixed(NamedTuple):
     """What does not depend on the query."""
@@ -204,7 +206,7 @@ def pick(condition: Any, one: Any, other: Any) -> Any:
     return np.where(condition, one, other)
 
 
-def or_infinite(bound: Any) -> Any:
+def or_infinite(bound: FloatArray) -> FloatArray:
     """No bound is an infinite one: infinity times zero is not a number."""
     return pick(np.isnan(bound), np.inf, bound)
 

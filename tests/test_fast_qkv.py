@@ -78,12 +78,14 @@ def prepared(case: Case, polynomial: ExpPolynomial, method: Method, step: int | 
     """The head as the public functions evaluate it, in blocks of `step` rows."""
     (fast,), _ = prepare([case.head], None, polynomial, method, qkv.Wording("test"))
     if step is not None:
+        assert fast.bounds
         fast.step = fast.bounds.step = step
     return fast
 
 
 def no_approximation(fast: Fast) -> None:
     """As if P were the exponential."""
+    assert fast.bounds
     fast.bounds.coefficients = partial(as_exponential, fast.bounds.coefficients)  # type: ignore[method-assign]
 
 
