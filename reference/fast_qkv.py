@@ -186,6 +186,11 @@ def _coarse_middle(low: FloatArray, high: FloatArray) -> FloatArray:
     return np.where((half > 0) & np.isfinite(coarse), coarse, low)
 
 
+def _largest(operand: Callable[[slice], FloatArray], n: int) -> FloatArray:
+    """The largest absolute entry of each column, in float64."""
+    return np.max([np.abs(block).max(axis=0) for block in map(operand, blocks(n))], axis=0).astype(np.float64)
+
+
 def _sizes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, float]:
     """The largest absolute entry of each column and the largest Euclidean norm of a row, in float64."""
     columns, rows = [], []
@@ -324,14 +329,14 @@ class Fast:
         """Centre and middle; of K − centre the largest entries and norm, of V − middle the largest entries."""
         centre, middle = centres(*_extremes(head.K, head.m), *_extremes(head.V, head.m), head.dtype)  # (d,), (e,)
         k, longest_k = _sizes(lambda rows: words.finite(f"{words.K} − centre", head.K(rows) - centre), head.m)
-        v, _ = _sizes(lambda rows: words.finite(f"{words.V} − middle", head.V(rows) - middle), head.m)
+        v = _largest(lambda rows: words.finite(f"{words.V} − middle", head.V(rows) - middle), head.m)  # (e,)
         return centre, middle, k, longest_k, v
 
     @staticmethod
     def of_queries(head: Head, words: Any) -> tuple[FloatArray, float, FloatArray]:
         """Of scale Q the largest entries and norm, of dO the largest entries."""
         q, longest_q = _sizes(lambda rows: words.finite(f"scale {words.Q}", head.scale * head.Q(rows)), head.n)
-        return q, longest_q, np.zeros(head.e) if head.dO is None else _sizes(head.dO, head.n)[0]
+        return q, longest_q, np.zeros(head.e) if head.dO is None else _largest(head.dO, head.n)
 
     def _foresee(self) -> None:
         """Refuse a rank whose sums would not fit, before anything is allocated."""
