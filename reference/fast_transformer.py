@@ -14,6 +14,7 @@ from the one of the exact model (`bounded`), and attention adds two things to it
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -181,7 +182,7 @@ def _loss(
     """The loss, its cotangent and its parameters' gradients, with the bounds that it knows."""
     value, cotangent, parameters = checked_loss(function, loss, T.value, X)
     if hasattr(loss, "bounded"):
-        errors = loss.bounded(T)
+        errors = _checked_errors(function, loss.bounded(T), np.array(value), cotangent, parameters)
     else:
         journal.reasons.append("the loss has no method `bounded`: nothing is known of how it moves with T")
         journal.unknown = True
@@ -192,6 +193,35 @@ def _loss(
         Bounded(cotangent, cotangent_error),
         {name: Bounded(array, parameter_errors[name]) for name, array in parameters.items()},
     )
+
+
+def _checked_errors(
+    function: str, errors: Any, value: FloatArray, cotangent: FloatArray, parameters: dict[str, Any]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """What a loss's `bounded` returns, if it has a bound for all that the loss returns."""
+    if not isinstance(errors, tuple) or len(errors) != 3:
+        refuse(
+            function, "bounded of the loss", f"returns {reprlib.repr(errors)}", "bounds on (value, dL/dT, parameters)"
+        )
+    of_value, of_cotangent, of_parameters = errors
+    if not isinstance(of_parameters, dict) or of_parameters.keys() != parameters.keys():
+        refuse(function, "bounded of the loss", "has other parameters", f"those of the loss, {sorted(parameters)}")
+    return (
+        _checked_error(function, "the value", of_value, value),
+        _checked_error(function, "dL/dT", of_cotangent, cotangent),
+        {name: _checked_error(function, name, of_parameters[name], array) for name, array in parameters.items()},
+    )
+
+
+def _checked_error(function: str, what: str, error: Any, array: Any) -> Any:
+    """One of them: a number or an array of the same shape, and nothing below 0; NaN stands for no bound."""
+    operand, found = f"the bound on {what} from the loss", np.asarray(error)
+    if found.dtype.kind not in "fiu" or found.shape not in {(), np.shape(array)}:
+        got = f"has type {found.dtype}, shape {found.shape}"
+        refuse(function, operand, got, f"a real number or an array of shape {np.shape(array)}")
+    if (found < 0).any():
+        refuse(function, operand, f"has {found.min()}", "nothing below 0")
+    return error
 
 
 # ------------------------------------------------------------------------------------------------------- the layers

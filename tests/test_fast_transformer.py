@@ -477,6 +477,28 @@ class Told(LinearLoss):
         return 0.0, 0.0, {"A": 1 + 1e-9}
 
 
+@pytest.mark.parametrize(
+    ("errors", "named"),
+    [
+        (1.0, "returns 1.0"),
+        ((0.0, 0.0), "returns"),
+        ((0.0, 0.0, {}), "other parameters"),
+        ((-1e-6, 0.0, {"A": 0.0}), "the value"),
+        ((0.0, np.full((4, 2), -1.0), {"A": 0.0}), "dL/dT"),
+        ((0.0, np.zeros(2), {"A": 0.0}), "dL/dT"),
+        ((0.0, 0.0, {"A": "1"}), "A"),
+    ],
+)
+def test_bounds_of_the_caller_are_checked(errors: Any, named: str) -> None:
+    class Lying(Told):
+        def bounded(self, T: Bounded) -> Any:
+            return errors
+
+    layers, X, _ = case(4, 2, 1).arguments
+    with pytest.raises(AltgradError, match=named):
+        fast_transformer_gradient(layers, X, Lying(X), rtol=1e-2)
+
+
 def test_the_bounds_of_a_model_are_rounded_up() -> None:
     layers, X, _ = case(4, 2, 1, dtype=np.float32).arguments
     bound = fast_transformer_gradient(layers, X, Told(X), rtol=1e-2).bound.loss["A"]
