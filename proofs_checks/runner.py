@@ -151,7 +151,7 @@ class Run:
     def execute(self, ids: Sequence[str], workers: int, progress: Callable[[int, int], None]) -> None:
         """Do the jobs of the statements that the store does not hold; explanations last, for what was refuted.
 
-        Checks that are one shard, however large, go first: the last jobs are short, and no process waits long for them.
+        Checks that are one shard, however large, go first: the last jobs are short ones, and no process waits long.
         """
         addresses = [a for a in self.book.checks(ids) if self.profile in a.find(self.book.statements)[-1].profiles]
         addresses.sort(key=lambda a: a.find(self.book.statements)[-1].trial.shards(self.profile) > 1)

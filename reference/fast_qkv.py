@@ -229,7 +229,8 @@ def prepare(
         refuse(words.function, f"scale {words.Q} {words.K}ᵀ (the scores)", "may overflow", "smaller operands or scale")
     B = widest.scores if polynomial is not None else widest.rounded_up()
     chosen = choose(B, rtol, polynomial, words)
-    fast = [Fast(head, r, chosen, widest.scores, rtol, method, words) for head, r in zip(heads, ranges, strict=True)]
+    reach = B if 2 * widest.scores > B else widest.scores  # rounded up: nearby operands share one table of errors
+    fast = [Fast(head, r, chosen, reach, rtol, method, words) for head, r in zip(heads, ranges, strict=True)]
     return fast, chosen
 
 
