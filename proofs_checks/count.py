@@ -176,14 +176,14 @@ class FitTrial(Sized):
             raise ValueError(
                 f"{len(fitted)} of {len(self.terms)} coefficients are determined, {len(others)} sizes remain"
             )
-        found = [self.measured(claim, size, seed) for size in sizes]
-        coefficients = solve([rows[i] for i in fitted], [found[i] for i in fitted])
-        for i in others:
+        coefficients = solve([rows[i] for i in fitted], [self.measured(claim, sizes[i], seed) for i in fitted])
+        for tried, i in enumerate(others, start=len(fitted) + 1):
             predicted = sum(c * x for c, x in zip(coefficients, rows[i], strict=True))
-            if predicted != found[i]:
+            found = self.measured(claim, sizes[i], seed)
+            if predicted != found:
                 how = f"the first of the sizes that were not fitted; with {_formula(coefficients, self.terms)}"
-                witness = self.counterexample(claim, sizes[i], str(predicted), found[i], how, ("", str(predicted)))
-                return Result("refutes", len(sizes), counterexample=witness)
+                witness = self.counterexample(claim, sizes[i], str(predicted), found, how, ("", str(predicted)))
+                return Result("refutes", tried, counterexample=witness)
         table = [("term", "coefficient"), *zip(self.terms, map(str, coefficients), strict=True)]
         return Result("supports", len(sizes), details=tuple(table))
 

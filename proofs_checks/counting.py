@@ -27,7 +27,7 @@ import importlib
 import pkgutil
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from math import prod
@@ -99,7 +99,7 @@ RULES: dict[str, Callable[..., int]] = {
 }
 
 
-def _cost_of_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], result: Any, options: dict[str, Any]) -> int:
+def _cost_of_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], result: Any, options: dict[str, Any]) -> int:
     """Operations of an elementwise function, or of a product of matrices."""
     if method == "__call__" and ufunc.__name__ in PRODUCTS:
         return _inner(result, *inputs)
@@ -126,22 +126,23 @@ class Tally:
     operations: int = 0
     live: int = 0  # bytes
     peak: int = 0
-    _owners: set[int] = field(default_factory=set)  # the arrays that are alive, by id
+    _owners: dict[int, weakref.ref[Array]] = field(default_factory=dict)  # the arrays that are alive, by id
 
     def charge(self, operations: int) -> None:
         self.operations += operations
 
     def keep(self, owner: Array) -> None:
         """Count the bytes of an array for as long as it is alive."""
-        if id(owner) not in self._owners:
-            self._owners.add(id(owner))
-            self.live += owner.nbytes
-            self.peak = max(self.peak, self.live)
-            weakref.finalize(owner, self._free, id(owner), owner.nbytes).atexit = False
+        key, nbytes = id(owner), owner.nbytes
+        if key not in self._owners:
 
-    def _free(self, owner: int, nbytes: int) -> None:
-        self._owners.discard(owner)
-        self.live -= nbytes
+            def free(_: Any) -> None:
+                del self._owners[key]
+                self.live -= nbytes
+
+            self._owners[key] = weakref.ref(owner, free)
+            self.live += nbytes
+            self.peak = max(self.peak, self.live)
 
 
 _tally: Tally | None = None  # of the count that is running
@@ -151,16 +152,24 @@ class Counted(np.ndarray[Any, Any]):
     """An array whose operations are counted while `counted` runs; its values are NumPy's."""
 
     def __array_finalize__(self, made_from: Any) -> None:
+        if _tally is None or not isinstance(made_from, np.ndarray) or self.base is made_from:
+            return
         owner = _owner(self)
-        if _tally is not None and isinstance(made_from, np.ndarray) and owner is not _owner(made_from):
+        if owner is not _owner(made_from):
             _tally.keep(owner)  # a copy
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         options = {name: _plain(value) for name, value in options.items()}
         given = {} if out is None else {"out": _plain(out)}
-        result = getattr(ufunc, method)(*_plain(inputs), **given, **options)
-        _charge(_cost_of_ufunc(ufunc, method, inputs, result, options))
-        return _lifted(result, inputs) if out is None else out if len(out) > 1 else out[0]
+        plain = [x.view(np.ndarray) if type(x) is Counted else _plain(x) for x in inputs]
+        result = getattr(ufunc, method)(*plain, **given, **options)
+        _charge(_cost_of_ufunc(ufunc, method, plain, result, options))
+        if out is not None:
+            return out if len(out) > 1 else out[0]
+        if type(result) is np.ndarray and _tally is not None and result.base is None:  # most of all calls: a new array
+            _tally.keep(result)
+            return result.view(Counted)
+        return _lifted(result, inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         name = _name(function)
@@ -210,7 +219,7 @@ def _name(function: Any) -> str:
 
 def _plain(x: Any) -> Any:
     """The same with plain arrays for counted ones."""
-    if isinstance(x, Counted):
+    if type(x) is Counted:
         return x.view(np.ndarray)
     if isinstance(x, (tuple, list)):
         return [_plain(y) for y in x] if isinstance(x, list) else tuple(_plain(y) for y in x)

@@ -155,7 +155,7 @@ def _cut(scores: Array, limit: float) -> float:
 
 
 SMALL_SIZES = ((1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2))  # in order of n, then d
-MOST = 5_000  # arrays of one size
+MOST = 2_000  # arrays of one size: they are for readers, no verdict depends on them
 
 
 def small(

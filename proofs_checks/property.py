@@ -26,6 +26,7 @@ from proofs_checks.trial import Counterexample, Extreme, Result, Trial
 # them, and there is no setting against it.
 CONSTANTS = "hypothesis.internal.conjecture.providers._get_local_constants"
 
+SHRUNK = "found by Hypothesis and shrunk"
 PER_SHARD = 100
 EXAMPLES = {"quick": 300, "standard": 3_000, "deep": 10_000}
 
@@ -40,6 +41,10 @@ SETTINGS = settings(
     verbosity=Verbosity.quiet,
     suppress_health_check=list(HealthCheck),
 )
+
+
+# Where the first instance that breaks the claim does, a smaller one is not worth its price.
+UNSHRUNK = settings(SETTINGS, phases=(Phase.generate, Phase.target))
 
 
 class SuspicionError(Exception):
@@ -86,10 +91,18 @@ class PropertyTrial(Trial):
         return ""
 
     def run(self, claim: Claim, seed: int) -> Result:
+        """Try the claim; a suspicion that the first suspect does not confirm is shrunk to where it may be confirmed.
+
+        The smallest counterexample, which readers are shown, is not looked for here but by `explain`.
+        """
+        result = self._run(claim, seed, UNSHRUNK, "found by Hypothesis")
+        return self._run(claim, seed, SETTINGS, SHRUNK) if result.outcome == "open" else result
+
+    def _run(self, claim: Claim, seed: int, how: settings, search: str) -> Result:
         tally = _Tally()
 
         @hypothesis.seed(seed)
-        @settings(SETTINGS)
+        @settings(how)
         @given(self.instances)
         def survives(instance: Instance) -> None:
             if not self.admits(instance):
@@ -111,20 +124,23 @@ class PropertyTrial(Trial):
                 warnings.simplefilter("error")
                 survives()
         except SuspicionError:
-            return self._judge(claim, tally)
+            return self._judge(claim, tally, search)
         extreme = self.extreme(tally.nearest, tally.worst) if tally.nearest else None
         return Result("supports", tally.examples, tally.discarded, tally.worst, extreme=extreme)
 
-    def _judge(self, claim: Claim, tally: _Tally) -> Result:
+    def _judge(self, claim: Claim, tally: _Tally, search: str) -> Result:
         assert tally.suspect is not None
-        found = self.confirm(claim, tally.suspect, "found by Hypothesis and shrunk")
+        found = self.confirm(claim, tally.suspect, search)
         if found is None:
             reason = f"a suspicion that ball arithmetic does not confirm, at {tally.suspect.listed()}"
             return Result("open", tally.examples, tally.discarded, reason=reason)
         return Result("refutes", tally.examples, tally.discarded, counterexample=found)
 
     def explain(self, claim: Claim) -> Result:
-        """The first counterexample in order of n, then d, then the number of non-zero entries."""
+        """The first counterexample in order of n, then d, then the number of non-zero entries.
+
+        Where there is none over small integers, one that is drawn and shrunk.
+        """
         searched: list[str] = []
         for n, d, space, instances in self.small():
             for instance in instances:
@@ -132,7 +148,9 @@ class PropertyTrial(Trial):
                 if found is not None:
                     return Result("refutes", reason=self.how_wrong(claim), counterexample=found)
             searched.append(f"n = {n}, d = {d} ({space})")
-        return Result("open", reason=f"no counterexample over small integers at {'; '.join(searched)}")
+        drawn = self._run(claim, 0, SETTINGS, SHRUNK).counterexample
+        reason = f"no counterexample over small integers at {'; '.join(searched)}"
+        return Result("open", reason=reason, counterexample=drawn)
 
 
 def _minimality(searched: list[str]) -> str:

@@ -13,9 +13,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Literal
 
 from pebble import ProcessPool
@@ -149,8 +149,12 @@ class Run:
         self.results: dict[str, Result] = {}
 
     def execute(self, ids: Sequence[str], workers: int, progress: Callable[[int, int], None]) -> None:
-        """Do the jobs of the statements that the store does not hold; explanations last, for what was refuted."""
+        """Do the jobs of the statements that the store does not hold; explanations last, for what was refuted.
+
+        Checks that are one shard, however large, go first: the last jobs are short ones, and no process waits long.
+        """
         addresses = [a for a in self.book.checks(ids) if self.profile in a.find(self.book.statements)[-1].profiles]
+        addresses.sort(key=lambda a: a.find(self.book.statements)[-1].trial.shards(self.profile) > 1)
         jobs = [j for a in addresses for j in jobs_of(self.book, a, self.profile, self.seed)]
         self._do(jobs, workers, progress)
         refuted = {j.address: j for j in jobs if j.task == "shard" and self.results[j.key].outcome == "refutes"}
@@ -203,9 +207,12 @@ class Run:
                     waiting: dict[Any, Job] = {
                         pool.schedule(perform, args=(self.book.module, job), timeout=TIME_LIMIT): job for job in jobs
                     }
+                done: SimpleQueue[Any] = SimpleQueue()  # to wait for any of thousands takes long, each time
+                for future in waiting:
+                    future.add_done_callback(done.put)
                 while waiting:
-                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                        yield waiting.pop(future), _outcome(future)
+                    future = done.get()
+                    yield waiting.pop(future), _outcome(future)
             except BaseException:
                 pool.stop()  # type: ignore[no-untyped-call]  # pebble leaves it untyped
                 raise

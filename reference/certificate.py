@@ -118,7 +118,7 @@ class Certificate:
         self.head, self.ranges, self.polynomial, self.d = head, ranges, polynomial, head.d
         self.differentiated, self.power, self.top = differentiated, power, top
         self.widest, self.step, self.largest_weight = widest, step, largest_weight
-        self.scores, self.rtol, self.words = scores, rtol, words  # scores: of all heads
+        self.scores, self.rtol, self.words = scores, rtol, words  # scores: at least those of all heads
         self.why = ""  # the bound is infinite, if it is
 
     @cached_property
@@ -268,7 +268,7 @@ class Certificate:
         return float(self._floor * self.head.m * self.head.n * units)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def error_table(P: ExpPolynomial, B: float, power: int, differentiated: bool) -> FloatArray:
     """κ − 1, max |R/P − 1|, and the excess and slope per S^h, on each sixteenth of ±B. Shapes: -> (BINS, 4)."""
     return np.array(

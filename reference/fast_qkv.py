@@ -188,7 +188,9 @@ def _coarse_middle(low: FloatArray, high: FloatArray) -> FloatArray:
 
 def _largest(operand: Callable[[slice], FloatArray], n: int) -> FloatArray:
     """The largest absolute entry of each column, in float64."""
-    return np.max([np.abs(block).max(axis=0) for block in map(operand, blocks(n))], axis=0).astype(np.float64)
+    columns = [np.abs(block).max(axis=0) for block in map(operand, blocks(n))]
+    largest: FloatArray = np.max(columns, axis=0).astype(np.float64)  # (c,)
+    return largest
 
 
 def _sizes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, float]:
@@ -240,7 +242,8 @@ def prepare(
         refuse(words.function, f"scale {words.Q} {words.K}ᵀ (the scores)", "may overflow", "smaller operands or scale")
     B = widest.scores if polynomial is not None else widest.rounded_up()
     chosen = choose(B, rtol, polynomial, words)
-    more = chosen, widest.scores, rtol, method, words, certify
+    reach = B if 2 * widest.scores > B else widest.scores  # rounded up: nearby operands share one table of errors
+    more = chosen, reach, rtol, method, words, certify
     return [by(head, r, *more) for head, r in zip(heads, ranges, strict=True)], chosen
 
 
