@@ -15,7 +15,8 @@ DIMENSIONS = (8, 12, 16)
 MIDDLE, LARGE = 16384, 65536
 SDPA, SDPA_MATH, DENSE = "PyTorch", "PyTorch, math kernel", "dense NumPy"
 ALTGRAD, GRADIENT = "altgrad", "altgrad, gradient alone"
-PRODUCTS, ELEMENTWISE, COPIES = "products alone", "elementwise steps alone", "copies alone"
+PRODUCTS, TILES = "products alone", "products alone, in tiles"
+ELEMENTWISE, COPIES = "elementwise steps alone", "copies alone"
 PEAKS = PEAK_PRODUCT, PEAK_MULTIPLY, PEAK_COPY = "peak of products", "peak of multiplications", "peak of copies"
 TOKENS = tuple(2**power for power in range(14, 21))
 
@@ -127,6 +128,7 @@ def both(d: int, n: int, *, dense: bool = False, torch: bool = True, budget: flo
         ALTGRAD: contender(c.altgrad, problem),
         GRADIENT: contender(c.altgrad_gradient, problem),
         PRODUCTS: Contender(c.products, problem, work=c.products_work(problem)),
+        TILES: Contender(c.products_in_tiles, problem, work=c.products_work(problem)),
         **peers(c.torch_both, problem),
     }
     if torch:
@@ -208,6 +210,7 @@ def steps(d: int, budget: float = 10) -> Comparison:
     problem = Problem(LARGE, d)
     parts: Mapping[str, tuple[Callable[..., Any], Callable[[Problem], int]]] = {
         PRODUCTS: (c.products, c.products_work),
+        TILES: (c.products_in_tiles, c.products_work),
         ELEMENTWISE: (c.elementwise, c.elementwise_work),
         COPIES: (c.copies, c.copies_work),
         PEAK_PRODUCT: (c.peak_product, c.peak_product_work),

@@ -7,23 +7,25 @@ that need them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from benchmarks.problem import Arrays, Problem
 from reference import qkv
 from reference.fast_qkv import Method
-from reference.low_rank import monomials, monomials_vjp, rank
+from reference.low_rank import rank
 from reference.polynomial import ExpPolynomial, taylor
 
 Call = Callable[[], Arrays]
+TILE = 256  # `reference.compiled.TILE`, which cannot be imported without numba
 GRADIENTS = ("dQ", "dK", "dV")
-BLOCK = 4096  # columns of the features at a time, in the steps
+BLOCK = 4096  # columns of the features that are multiplied at a time
 
 
 # --- altgrad
@@ -213,14 +215,11 @@ PEERS: dict[str, Callable[[Problem], Callable[..., Any]]] = {
 
 def products(p: Problem, degree: int = 2) -> Call:
     """The gradient's six: twice k × n by n × (1 + d), (1 + d) × k by k × n and k × (1 + d) by (1 + d) × n."""
-    rng, b, c = np.random.default_rng(0), min(BLOCK, p.n), 1 + p.d
-    features = rng.standard_normal((rank(p.d, degree), b), dtype=np.float32)  # (k, b)
-    block = rng.standard_normal((c, b), dtype=np.float32)  # (1 + d, b)
-    total = rng.standard_normal((len(features), c), dtype=np.float32)  # (k, 1 + d)
+    features, block, total = _factors(p, degree, BLOCK)
     summed, read, pulled = np.empty_like(total), np.empty_like(block), np.empty_like(features)
 
     def call() -> Arrays:
-        for _ in range(2 * p.heads * p.n // b):
+        for _ in range(2 * p.heads * p.n // BLOCK):
             np.matmul(features, block.T, out=summed)
             np.matmul(total.T, features, out=read)
             np.matmul(total, block, out=pulled)
@@ -229,25 +228,62 @@ def products(p: Problem, degree: int = 2) -> Call:
     return call
 
 
+def products_in_tiles(p: Problem, degree: int = 2) -> Call:
+    """The same as altgrad makes them: tiles of columns that stay in the cache, each by one thread."""
+    from numba import njit  # noqa: PLC0415
+
+    def repeat(features: Any, block: Any, total: Any, times: int) -> None:
+        transposed = np.ascontiguousarray(block.T)
+        summed, read, pulled = np.empty_like(total), np.empty_like(block), np.empty_like(features)
+        for _ in range(times):
+            np.dot(features, transposed, summed)
+            np.dot(total.T, features, read)
+            np.dot(total, block, pulled)
+
+    repeated, arrays = njit(nogil=True)(repeat), _factors(p, degree, TILE)
+    repeated(*arrays, 1)
+
+    def call() -> Arrays:
+        times = p.heads * p.n // TILE  # twice as many, by two threads
+        with threadpool_limits(1), ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _: repeated(*arrays, times), range(2)))
+        return {}
+
+    return call
+
+
+def _factors(p: Problem, degree: int, columns: int) -> tuple[Any, Any, Any]:
+    rng, k = np.random.default_rng(0), rank(p.d, degree)
+    shapes = (k, columns), (1 + p.d, columns), (k, 1 + p.d)
+    features, block, total = (rng.standard_normal(shape, dtype=np.float32) for shape in shapes)
+    return features, block, total
+
+
 def products_work(p: Problem, degree: int = 2) -> int:
     """Multiplications and additions."""
     return 12 * p.heads * p.n * rank(p.d, degree) * (1 + p.d)
 
 
 def elementwise(p: Problem, degree: int = 2) -> Call:
-    """The monomials of the queries, twice those of the keys, and the differentiation of both."""
-    b = min(BLOCK, p.n)
-    cotangent = np.ones((rank(p.d, degree), b), np.float32)  # (k, b)
+    """The monomials of the queries, twice those of the keys, and the differentiation of both, in tiles."""
+    from reference import kernels  # noqa: PLC0415
 
-    def blocks(X: Any) -> Iterator[Any]:
-        return (X[head, first : first + b] for head in range(p.heads) for first in range(0, p.n, b))
+    steps, k = kernels.steps(p.d, degree), rank(p.d, degree)
+
+    def repeat(X: Any, differentiated: bool) -> None:
+        x, dx = (np.empty((p.d, TILE), np.float32) for _ in range(2))  # (d, t) both
+        features, cotangent = (np.ones((k, TILE), np.float32) for _ in range(2))  # (k, t) both
+        for first in range(0, len(X), TILE):
+            kernels.load(X[first : first + TILE], x)
+            kernels.monomials(steps, x, features)
+            if differentiated:
+                kernels.monomials_vjp(steps, x, features, cotangent, dx)
 
     def call() -> Arrays:
-        for x in blocks(p.K):
-            monomials(x, degree)
-        for X in (p.Q, p.K):
-            for x in blocks(X):
-                monomials_vjp(x, degree, monomials(x, degree), cotangent[:, : len(x)])
+        halves = [half for X in (p.Q, p.K) for head in X for half in np.split(head, 2)]
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda half: repeat(half, True), halves))
+            list(pool.map(lambda half: repeat(half, False), halves[len(halves) // 2 :]))
         return {}
 
     return call

@@ -166,7 +166,7 @@ def method_rows(results: Results) -> Rows:
 
 STEPS_HEAD = ["d", "part", "ms", "share of the gradient", "achieved", "measured peak", "achieved over peak"]
 STEPS = (
-    (c.PRODUCTS, c.PEAK_PRODUCT, "Gflop/s"),
+    (c.TILES, c.PEAK_PRODUCT, "Gflop/s"),
     (c.ELEMENTWISE, c.PEAK_MULTIPLY, "G multiplications/s"),
     (c.COPIES, c.PEAK_COPY, "GB/s"),
 )
@@ -186,7 +186,7 @@ def step_rows(results: Results) -> Rows:
             rows.append(["", part, size(found[part]), f"{spread(shares[-1])} %", *against])
         rest = tuple(100 - sum(parts) for parts in zip(*shares, strict=True))
         rows.append(["", "what remains", "", f"{spread(rest)} %", "", "", ""])
-        against = over_peak(found[c.PRODUCTS], whole, found[c.PEAK_PRODUCT], STEPS[0][2])
+        against = over_peak(found[c.TILES], whole, found[c.PEAK_PRODUCT], STEPS[0][2])
         rows.append(["", "the products' work in the gradient's time", "", "", *against])
     return rows
 

@@ -127,7 +127,9 @@ def test_dense_numpy_is_exact(problem: Problem) -> None:
     np.testing.assert_array_equal(contenders.dense_forward(problem)()["output"], value["output"])
 
 
-@pytest.mark.parametrize("step", [contenders.products, contenders.elementwise, contenders.copies])
+@pytest.mark.parametrize(
+    "step", [contenders.products, contenders.products_in_tiles, contenders.elementwise, contenders.copies]
+)
 def test_steps_run(step: Callable[[Problem], contenders.Call]) -> None:
     assert step(Problem(2 * contenders.BLOCK, 2))() == {}
 
@@ -240,7 +242,8 @@ def test_the_best_peer_is_the_fastest_with_such_errors() -> None:
 def test_figures() -> None:
     found = {
         comparisons.GRADIENT: Measured((8, 4)),
-        comparisons.PRODUCTS: Measured((4, 3)),
+        comparisons.PRODUCTS: Measured((4, 4)),
+        comparisons.TILES: Measured((6, 3)),
         "without": Measured((2, 2)),
         "with": Measured((3, 4)),
     }
