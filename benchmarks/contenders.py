@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from benchmarks.problem import Arrays, Problem
 from reference import qkv
@@ -242,10 +242,11 @@ def products_in_tiles(p: Problem, degree: int = 2) -> Call:
 
     repeated, arrays = njit(nogil=True)(repeat), _factors(p, degree, TILE)
     repeated(*arrays, 1)
+    pool, blas = ThreadPoolExecutor(2), ThreadpoolController().select(user_api="blas")
 
     def call() -> Arrays:
         times = p.heads * p.n // TILE  # twice as many, by two threads
-        with threadpool_limits(1), ThreadPoolExecutor(2) as pool:
+        with blas.limit(limits=1):
             list(pool.map(lambda _: repeated(*arrays, times), range(2)))
         return {}
 
@@ -268,7 +269,7 @@ def elementwise(p: Problem, degree: int = 2) -> Call:
     """The monomials of the queries, twice those of the keys, and the differentiation of both, in tiles."""
     from reference import kernels  # noqa: PLC0415
 
-    steps, k = kernels.steps(p.d, degree), rank(p.d, degree)
+    steps, k, pool = kernels.steps(p.d, degree), rank(p.d, degree), ThreadPoolExecutor(2)
 
     def repeat(X: Any, differentiated: bool) -> None:
         x, dx = (np.empty((p.d, TILE), np.float32) for _ in range(2))  # (d, t) both
@@ -281,9 +282,8 @@ def elementwise(p: Problem, degree: int = 2) -> Call:
 
     def call() -> Arrays:
         halves = [half for X in (p.Q, p.K) for head in X for half in np.split(head, 2)]
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda half: repeat(half, True), halves))
-            list(pool.map(lambda half: repeat(half, False), halves[len(halves) // 2 :]))
+        list(pool.map(lambda half: repeat(half, True), halves))
+        list(pool.map(lambda half: repeat(half, False), halves[len(halves) // 2 :]))
         return {}
 
     return call

@@ -33,6 +33,7 @@ ENVIRONMENT = dict.fromkeys(
 ) | {
     "OMP_WAIT_POLICY": "PASSIVE",
     "GOMP_SPINCOUNT": "0",
+    "OPENBLAS_THREAD_TIMEOUT": "4",
 }  # waiting threads sleep, or they slow down the next contender
 PACKAGES = ("numpy", "numba", "torch", "taylor-series-linear-attention", "performer-pytorch", "nystrom-attention")
 SHORT = 1.0  # seconds: a call as short as this is made once more before it is timed, with its own data in the caches

@@ -10,11 +10,12 @@ where `fast_qkv` sums each column apart: it costs less, and is worth as much as 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import islice
 from math import ceil
 from threading import Lock
@@ -101,11 +102,16 @@ class Team(NamedTuple):
 def team() -> Iterator[Team]:
     """As many threads as BLAS was to have."""
     with BLAS.on_one_thread() as size:
-        if size == 1:
-            yield Team(None, 1)
-        else:
-            with ThreadPoolExecutor(size - 1) as pool:
-                yield Team(pool, size)
+        yield Team(helpers(size - 1) if size > 1 else None, size)
+
+
+@cache
+def helpers(number: int) -> Executor:
+    """Threads that wait for work: to start them takes as long as many a chunk."""
+    return ThreadPoolExecutor(number, "altgrad")
+
+
+os.register_at_fork(after_in_child=helpers.cache_clear)  # a child has none of its parent's threads
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], threads: Team) -> Iterator[Result]:
