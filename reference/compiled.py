@@ -121,10 +121,19 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], threads:
     at_work = handed_out()
     while at_work:
         mine, following = list(islice(items, 1)), handed_out()
-        done = [function(item) for item in mine]
+        at_work += [tried(function, item) for item in mine]
         yield from (one.result() for one in at_work)
-        yield from done
         at_work = following
+
+
+def tried(function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    """The result, or the error, which is raised when it is its turn: it is that of the first item that has one."""
+    found: Future[Result] = Future()
+    try:
+        found.set_result(function(item))
+    except Exception as error:
+        found.set_exception(error)
+    return found
 
 
 def chunks(n: int) -> Iterator[slice]:
@@ -223,7 +232,10 @@ class Compiled(Fast):
                 kept[answer.rows] = numbers
 
         def answered(rows: slice) -> Part:
-            x, unread = self._query_rows(rows), np.zeros((rows.stop - rows.start, 4), self.head.dtype)  # (b, d), (b, 4)
+            x, unread = (
+                self._query_rows(rows),
+                np.zeros((rows.stop - rows.start, 4), self.head.dtype),
+            )  # (b, d), (b, 4)
             return reversed_part(self._query_part(rows, x, kept[rows], unread[:, :1], unread[:, 1:3])[0])
 
         for scans in self._scans(every[::-1], answered, self._nothing(2), threads):

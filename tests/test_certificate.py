@@ -346,11 +346,15 @@ def test_the_moment_makes_the_bound_ten_times_smaller() -> None:
     Q, K, V, dO = np.random.default_rng(0).normal(size=(4, 300, 4))
     rows = [a.__getitem__ for a in (Q, K, V, dO)]
     head = Head(300, 300, 4, 4, Q.dtype, 0.05, True, *rows)
-    bounds, infinite = [], np.full((300, 1), np.inf)
-    for patched in ({}, {"_excess": lambda *_: (infinite, infinite)}):
+    bounds = []
+    for moment in (1.0, np.inf):
         (fast,), _ = prepare([head], None, taylor(2, 1.0), "antiderivative", qkv.Wording("test"))
-        vars(fast.bounds).update(patched)
-        with np.errstate(invalid="ignore"):  # as the public functions have it
+        assert fast.bounds
+        table = fast.bounds.table * (1, 1, moment, 1)
+        with (
+            patch("reference.certificate.error_table", lambda *_, table=table: table),
+            np.errstate(invalid="ignore"),  # as the public functions have it
+        ):
             blocks = [b for b in fast.gradient() if isinstance(b, QuerySide)]
         bounds.append(np.median(np.concatenate([b.dQ_bound for b in blocks])))
     assert 10 * bounds[0] < bounds[1]
