@@ -76,7 +76,7 @@ class Blas:
         """How many threads it was to have."""
         with self.lock:
             if not self.callers:
-                self.number = max(library.num_threads for library in self.controller.lib_controllers)
+                self.number = max((one.num_threads for one in self.controller.lib_controllers), default=1)
                 self.limit = self.controller.limit(limits=1)
             self.callers += 1
         try:
@@ -128,10 +128,19 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], threads:
     at_work = handed_out()
     while at_work:
         mine, following = list(islice(items, 1)), handed_out()
-        done = [function(item) for item in mine]
+        at_work += [tried(function, item) for item in mine]
         yield from (one.result() for one in at_work)
-        yield from done
         at_work = following
+
+
+def tried(function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    """The result, or the error, which is raised when it is its turn: it is that of the first item that has one."""
+    found: Future[Result] = Future()
+    try:
+        found.set_result(function(item))
+    except Exception as error:
+        found.set_exception(error)
+    return found
 
 
 def chunks(n: int) -> Iterator[slice]:
@@ -233,8 +242,11 @@ class Compiled(Fast):
                 kept[answer.rows] = numbers
 
         def answered(rows: slice) -> Part:
-            x, unread = self._query_rows(rows), np.zeros((rows.stop - rows.start, 2))  # (b, d), (b, 2)
-            return reversed_part(self._query_part(rows, x, kept[rows], unread[:, :1], unread)[0])
+            x, unread = (
+                self._query_rows(rows),
+                np.zeros((rows.stop - rows.start, 4), self.head.dtype),
+            )  # (b, d), (b, 4)
+            return reversed_part(self._query_part(rows, x, kept[rows], unread[:, :1], unread[:, 1:3])[0])
 
         for scans in self._scans(every[::-1], answered, self._nothing(2), threads):
             yield from in_order(self._masked_key_chunk, scans, threads)

@@ -292,12 +292,12 @@ def masked_pull(steps, tile, x, y, x_factor, y_factor, before, total, weights, s
 
 @compiled
 def extremes(x):
-    """Least and largest entry of each column. Shapes: (n, d) -> (2, d)."""
+    """Least and largest entry of each column, or what is no number. Shapes: (n, d) -> (2, d)."""
     low, high = x[0].copy(), x[0].copy()  # (d,) both
     for i in range(len(x)):
         for c in range(x.shape[1]):  # without branches, so that columns go side by side
-            low[c] = x[i, c] if x[i, c] < low[c] else low[c]
-            high[c] = x[i, c] if x[i, c] > high[c] else high[c]
+            low[c] = low[c] if (low[c] <= x[i, c]) | (low[c] != low[c]) else x[i, c]
+            high[c] = high[c] if (high[c] >= x[i, c]) | (high[c] != high[c]) else x[i, c]
     return low, high
 
 

@@ -34,10 +34,12 @@ from __future__ import annotations
 import itertools
 import math
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache, reduce
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,14 @@ BOUNDS = 1000.0  # the largest at which anything is computed: beyond it an error
 FITS = 300.0  # the largest bound at which float64 can hold what a fit needs
 BITS = 128  # to begin with, beyond what cancellation takes
 ACCURATE = 32  # bits of an error bound that must be right before it is rounded up
+_LOCK = RLock()
+
+
+@contextmanager
+def _precision(bits: int) -> Iterator[None]:
+    """Balls of so many bits. FLINT's precision is that of all threads, so one at a time has it."""
+    with _LOCK, ctx.workprec(bits):
+        yield
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,7 @@ class ExpPolynomial:
         """
         b = _checked_bound("absolute_error", "b", b)
         if self._is_taylor and power <= self.degree:
-            with ctx.workprec(BITS):  # Σ_{k > g} |x|^k/k! is at most its first term times e^|x|, or a geometric series
+            with _precision(BITS):  # Σ_{k > g} |x|^k/k! is at most its first term times e^|x|, or a geometric series
                 series = 1 / (1 - arb(b) / (self.degree + 2))
                 growth = arb(b).exp() if not series > 0 else series.min(arb(b).exp())
                 return _float_above(growth * arb(b) ** (self.degree + 1 - power) / arb.fac_ui(self.degree + 1))
@@ -133,7 +143,7 @@ class ExpPolynomial:
         """A c with |P(x) − P′(x)| ≤ c |x|^power for |x| ≤ b, rounded up; as for `absolute_error`."""
         b = _checked_bound("slope_distance", "b", b)
         if self._is_taylor and power <= self.degree:  # P − P′ = x^g/g!
-            with ctx.workprec(BITS):
+            with _precision(BITS):
                 return _float_above(_ball(self.coefficients[-1]) * arb(b) ** (self.degree - power))
         return _upper_bound(self, b, _largest, _distances) if power == 0 else math.inf
 
@@ -151,7 +161,7 @@ class ExpPolynomial:
         limits, B, g = np.finfo(dtype), self.bound, self.degree
         if self._least_ratio is None:
             return math.inf
-        with ctx.workprec(BITS):
+        with _precision(BITS):
             sums = [_ball(abs(self.coefficients[-1]))]  # what Horner's rule gives at most, step by step
             for c in self.coefficients[-2::-1]:
                 sums.append(sums[-1] * B + _ball(abs(c)))
@@ -169,7 +179,7 @@ class ExpPolynomial:
         if self.bound > BOUNDS:
             return None
         for bits in _precisions(self, self.bound):
-            with ctx.workprec(bits):
+            with _precision(bits):
                 least = _least(_ratios(self, self.bound, bits))
                 if least > 0:
                     return least
@@ -226,9 +236,9 @@ def chebyshev(degree: int, bound: float) -> ExpPolynomial:
         return ExpPolynomial((Fraction(1), *[Fraction(0)] * degree), bound, "chebyshev")
     if bound > BOUNDS:
         refuse("chebyshev", "bound", f"is {bound:g}", f"at most {BOUNDS:g}")
-    with ctx.workprec(BITS):
+    with _precision(BITS):
         places = 64 + max(0, _exponent((degree + 1) * arb(bound).exp() / chebyshev_error(degree, bound)))
-    with ctx.workprec(BITS + places + _exponent(arb(bound).exp())):
+    with _precision(BITS + places + _exponent(arb(bound).exp())):
         series = [_dyadic(c, places) for c in _series(degree, bound)]
     t = fmpq_poly([0, 1 / _rational(Fraction(bound))])
     T, following, P = fmpq_poly([1]), t, fmpq_poly([0])
@@ -302,7 +312,7 @@ def least_degree(bound: float, relative_error: float, *, kind: str = "chebyshev"
         refuse("exp_polynomial", "kind", f"is {reprlib.repr(kind)}", " or ".join(map(repr, KINDS)))
     _, stated = KINDS[kind]
     for degree in range(DEGREES + 1):
-        with ctx.workprec(BITS):
+        with _precision(BITS):
             if bound <= BOUNDS and stated(degree, bound) <= epsilon:
                 return degree
     return refuse(
@@ -318,7 +328,7 @@ def taylor_error(degree: int, bound: float) -> arb:
 
     .. math:: e^B \frac{B^{g+1}}{(g+1)!}
     """
-    with ctx.workprec(BITS):
+    with _precision(BITS):
         return arb(bound).exp() * arb(bound) ** (degree + 1) / arb.fac_ui(degree + 1)
 
 
@@ -335,7 +345,7 @@ def taylor_error_attained(degree: int, bound: float) -> arb:
 
     .. math:: \max_{|x| \le B} |P(x) e^{-x} - 1| = |1 - e^B P(-B)|
     """
-    with ctx.workprec(BITS + _exponent(arb(bound).exp() ** 2)):
+    with _precision(BITS + _exponent(arb(bound).exp() ** 2)):
         P = sum(((-arb(bound)) ** k / arb.fac_ui(k) for k in range(degree + 1)), arb(0))
         return abs(1 - arb(bound).exp() * P)
 
@@ -377,7 +387,7 @@ def inverse_bound(bound: float) -> arb:
 
     .. math:: P(x) \ge \min\{1, e^x\}, \qquad 1/P(x) \le e^B
     """
-    with ctx.workprec(BITS):
+    with _precision(BITS):
         return arb(bound).exp()
 
 
@@ -390,7 +400,7 @@ def digits_limit(degree: int, bound: Any) -> arb:
     """
     if bound == 0:
         return arb.pos_inf()
-    with ctx.workprec(2 * BITS + 2 * degree.bit_length()):
+    with _precision(2 * BITS + 2 * degree.bit_length()):
         return -(degree + 1) * (arb(bound) / (degree + 1)).tanh().log()
 
 
@@ -461,7 +471,7 @@ def degree_of_digits(bound: Any, digits: Any) -> int:
     >>> degree_of_digits(1, 100), least_degree(1.0, 3.7e-44)
     (31, 31)
     """
-    with ctx.workprec(BITS):
+    with _precision(BITS):
         low = int((arb(bound) / 2).upper().ceil().unique_fmpz() or 0) - 1  # below which nothing is looked for
         high = low + 1
         while not chebyshev_log_error(high, bound) <= -digits:
@@ -483,7 +493,7 @@ def rank_exponent(log2_n: int, bound: Any, digits: Any) -> arb:
     '0.99'
     """
     g = degree_of_digits(bound, digits)
-    with ctx.workprec(BITS):
+    with _precision(BITS):
         return _log_binomial(log2_n + g, g) / (log2_n * arb(2).log())
 
 
@@ -493,7 +503,7 @@ def printed_rank_exponent(log2_n: int, bound: Any, digits: Any) -> arb:
     .. math:: \frac{\log \binom{2(g+d)}{2g}}{\log n}, \qquad d = \log_2 n
     """
     g = degree_of_digits(bound, digits)
-    with ctx.workprec(BITS):
+    with _precision(BITS):
         return _log_binomial(2 * (g + log2_n), 2 * g) / (log2_n * arb(2).log())
 
 
@@ -511,7 +521,7 @@ def _tails(bound: float) -> tuple[arb, ...]:
     if bound == 0:
         return (arb(0),) * (DEGREES + 1)
     first = DEGREES + math.ceil(bound) + 64
-    with ctx.workprec(2 * BITS):
+    with _precision(2 * BITS):
         B = arb(bound)
         above, here = B.bessel_i(first + 1), B.bessel_i(first)
         sums = [arb(0).union(here)]  # Σ_{k > first} I_k, then one term more each
@@ -598,7 +608,7 @@ def _upper_bound(
         return math.inf
     found = arb.pos_inf()
     for bits in _precisions(P, b):
-        with ctx.workprec(bits):
+        with _precision(bits):
             found = quantity(values(P, b, bits))
         if found.is_exact() or found.rel_accuracy_bits() >= ACCURATE:
             break
@@ -611,7 +621,7 @@ def _precisions(P: ExpPolynomial, b: float) -> Iterable[int]:
     Powers of two, the same for every b up to the bound: the zeros are found once.
     """
     largest = max(b, P.bound)
-    with ctx.workprec(BITS):
+    with _precision(BITS):
         majorant = _horner([_ball(abs(c)) for c in P.coefficients], arb(largest)) * arb(largest).exp()
         bits = 1 << (BITS + max(0, _exponent(majorant)) - 1).bit_length()
     return (bits, 2 * bits, 4 * bits, 8 * bits)
@@ -683,7 +693,7 @@ def _slope_extremes(P: ExpPolynomial, bits: int) -> tuple[tuple[arb, arb], ...]:
 
 def _real_zeros(p: fmpq_poly, bits: int) -> list[arb]:
     """Enclosures of all real zeros: FLINT isolates the complex ones, and gives real ones no imaginary part."""
-    with ctx.workprec(bits):
+    with _precision(bits):
         zeros: list[tuple[Any, int]] = p.complex_roots()  # type: ignore[assignment]  # FLINT's stub has them wrong
         return [zero.real for zero, _ in zeros if zero.imag == 0]
 
@@ -717,7 +727,7 @@ def _least_squares(scores: Any, degree: int, bound: float) -> tuple[Fraction, ..
     if bound == 0:
         return start
     basis = np.polynomial.chebyshev.chebvander(scores / bound, degree)  # (m, g+1): T_k(s/B)
-    with ctx.workprec(BITS):
+    with _precision(BITS):
         series = np.array([float(c) for c in _series(degree, bound)])  # (g+1,)
     step, *_ = np.linalg.lstsq(basis, np.exp(scores) - basis @ series, rcond=None)  # (g+1,)
     in_t = np.polynomial.chebyshev.cheb2poly(step)  # of t = s/B, without trailing zeros
