@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 import reference
 from reference import AltgradError, compiled, fast_qkv, kernels, qkv, row_bounds
-from reference.certificate import Certificate, error_table
+from reference.certificate import BINS, Certificate, error_table
 from reference.compiled import BLAS, Compiled
 from reference.fast_qkv import METHODS, Approximation, Fast, KeySide, Method, QuerySide, prepare
 from reference.low_rank import monomials
@@ -91,7 +91,7 @@ def blocks_of(fast: Fast) -> tuple[list[Any], list[Any]]:
 def as_exact(fast: Fast) -> tuple[list[Any], list[Any]]:
     """The same with the bounds of rounding only, as if P were the exponential."""
     assert fast.bounds
-    with patch("reference.certificate.error_table", lambda *_: np.zeros((certified.BINS, 4))):
+    with patch("reference.certificate.error_table", lambda *_: np.zeros((BINS, 4))):
         return blocks_of(fast)
 
 
@@ -205,7 +205,7 @@ def test_only_long_heads_are_compiled_and_never_those_of_the_paper(monkeypatch: 
 def test_without_the_packages_the_text_runs(missing: str) -> None:
     case = Case(70, 70, 2, 3, seed=1, causal=True)
     how: dict[str, Any] = {"scale": 1.0, "causal": True, "polynomial": taylor(2, 2.0), "method": "antiderivative"}
-    with patch("reference.certificate.error_table", lambda *_: np.zeros((certified.BINS, 4))):
+    with patch("reference.certificate.error_table", lambda *_: np.zeros((BINS, 4))):
         ours = qkv.fast_attention_vjp(*case.operands, **how)
         with patch.object(fast_qkv, "find_spec", lambda name: None if name == missing else object()):
             assert fast_qkv.implementation([case.head], "antiderivative") is Fast
@@ -256,6 +256,7 @@ def own_bounds(case: Any, polynomial: ExpPolynomial, method: Method) -> Iterator
     for one, other in zip(*found, strict=True):
         finite = np.isfinite(other)
         assert np.array_equal(np.isfinite(one), finite)
+        assert fast.bounds
         yield one[finite].astype(float), other[finite].astype(float), fast.bounds.spare
 
 
@@ -309,7 +310,7 @@ def test_columns_of_any_sizes_are_bounded(case: Case, powers: Any, polynomial: E
     for name, columns in (("Q", d), ("dO", e), ("V", e)):
         array = getattr(case, name)
         array *= np.exp2(powers[3 : 3 + columns] if name == "dO" else powers[:columns]).astype(array.dtype)
-    test_the_numbers_are_those_of_the_formulas.hypothesis.inner_test(case, polynomial, method)
+    test_the_numbers_are_those_of_the_formulas.hypothesis.inner_test(case, polynomial, method)  # type: ignore[attr-defined]
 
 
 def test_the_mean_of_the_keys_counts_by_the_worst_column() -> None:
@@ -332,6 +333,9 @@ def test_the_mean_of_the_keys_counts_by_the_worst_column() -> None:
 NUMBERS = 0.0, 1e-300, 1e-8, 0.3, 1.0, 7.0, 1e8, 1e300, np.inf
 
 
+FORMULAS: tuple[Any, ...] = row_bounds.gradient_rows, row_bounds.output_rows
+
+
 @pytest.mark.parametrize("power", [0, 2, 4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_compiled_formulas_are_those_of_python(dtype: Any, power: int) -> None:
@@ -352,11 +356,11 @@ def test_compiled_formulas_are_those_of_python(dtype: Any, power: int) -> None:
         table = drawn(16, 4) / 100
     units = row_bounds.Units(*(rng.uniform(0, 2, size=c) for c in (d, e, d, e, e, e)))
     fixed = row_bounds.Fixed(1e-6, 1e-8, 9.0, 1e-30, power, 2.0, float(e), 1.0, 2.0, 3.0)
-    more = x_moved, table, units, fixed
+    more: tuple[Any, ...] = x_moved, table, units, fixed
     for which, read in enumerate(((numbers, positive, moments, x, dO), (numbers, moments, dO, x))):
         ours = row_bounds.compiled_rows()[which](*read, *more)
         with np.errstate(all="ignore"):
-            theirs = (row_bounds.gradient_rows, row_bounds.output_rows)[which](*read, *more)
+            theirs = FORMULAS[which](*read, *more)
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5 if dtype == np.float32 else 1e-12)
 
@@ -586,6 +590,19 @@ def test_helpers_warn_of_nothing(causal: bool) -> None:
             qkv.fast_attention_vjp(Q, K, 1e30 * V, 1e30 * dO, method="differentiate", **how)
 
 
+def test_a_child_process_starts_threads_of_its_own() -> None:
+    code = (
+        "import os, numpy as np; from reference import compiled\n"
+        "with compiled.team() as team: assert list(compiled.in_order(abs, [-1, -2, -3], team)) == [1, 2, 3]\n"
+        "if (child := os.fork()) == 0:\n"
+        "    with compiled.team() as team: assert list(compiled.in_order(abs, [-1, -2, -3], team)) == [1, 2, 3]\n"
+        "    os._exit(7)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7"
+    )
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, env=environment, timeout=120)
+
+
 def test_where_no_blas_can_be_told_there_is_one_thread() -> None:
     blas = compiled.Blas()
     blas.controller = blas.controller.select(internal_api="none")
@@ -653,7 +670,7 @@ ATTAINED: list[Holds] = [
 ]
 EDGES: dict[Holds, list[tuple[Any, ...]]] = {
     certified.test_each_query_goes_by_the_sixteenth_of_the_range_that_its_scores_lie_in: [
-        (b,) for b in range(1, certified.BINS)
+        (b,) for b in range(1, BINS)
     ],
     certified.test_the_error_of_the_row_sum_counts_in_full: [("antiderivative",)],
     certified.test_no_bound_is_broken_where_a_product_cancels: list(product(("X W", "X W_V"), COMPILED)),
