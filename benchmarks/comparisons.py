@@ -51,10 +51,11 @@ def _quick() -> Iterator[Comparison]:
 
 
 def _full() -> Iterator[Comparison]:
-    for n in (4096, MIDDLE, LARGE):
-        for d in DIMENSIONS:
-            yield replace(both(d, n, dense=n < LARGE, budget=20), exact_keys=LARGE)
-    yield forward(12, 40960, budget=60)
+    for d in DIMENSIONS:
+        yield both(d, 4096, dense=True, budget=8)
+    for d in DIMENSIONS:
+        yield replace(both(d, LARGE, budget=8), least=2)  # PyTorch takes half a minute for each call
+    yield forward(12, 40960, budget=25)
     for d in DIMENSIONS:
         yield heads(d, MIDDLE)
     for d in DIMENSIONS:
@@ -62,8 +63,8 @@ def _full() -> Iterator[Comparison]:
     for d in DIMENSIONS:
         yield certificate(d, LARGE)
     for d in (4, *DIMENSIONS):
-        yield methods(d, MIDDLE, budget=30)
-    yield per_token(budget=30)
+        yield methods(d, MIDDLE, budget=8)
+    yield per_token()
     yield memory(2**24)
     for d in DIMENSIONS:
         yield compiled(d)
@@ -150,14 +151,14 @@ def forward(d: int, n: int, budget: float = 20) -> Comparison:
     return Comparison(forward_name(d, n), some, budget)
 
 
-def heads(d: int, n: int) -> Comparison:
+def heads(d: int, n: int, budget: float = 6) -> Comparison:
     """PyTorch's flash kernel differentiates one head with one thread: here both have something to do."""
     problem = Problem(n, d, heads=2)
     some = {
         ALTGRAD: contender(c.altgrad, problem),
         SDPA: contender(c.torch_both, problem, attend=c.scaled_dot_product),
     }
-    return Comparison(named("two heads", n, d), some)
+    return Comparison(named("two heads", n, d), some, budget)
 
 
 def causal(d: int, n: int, budget: float = 10) -> Comparison:
@@ -190,7 +191,7 @@ def methods(d: int, n: int, budget: float) -> Comparison:
     return Comparison(methods_name(d, n), some, budget)
 
 
-def per_token(budget: float = 15) -> Comparison:
+def per_token(budget: float = 12) -> Comparison:
     some = {f"n = {n:,}": replace(contender(c.altgrad, Problem(n, 8)), work=n) for n in TOKENS}
     return Comparison(TOKENS_NAME, some, budget)
 
@@ -203,7 +204,7 @@ def memory(n: int) -> Comparison:
 def compiled(d: int) -> Comparison:
     problem = Problem(MIDDLE, d)
     some = {"compiled": contender(c.altgrad, problem), "NumPy": contender(c.altgrad_without_numba, problem)}
-    return Comparison(named("compiled against NumPy", MIDDLE, d), some)
+    return Comparison(named("compiled against NumPy", MIDDLE, d), some, budget=5)
 
 
 def steps(d: int, budget: float = 10) -> Comparison:
