@@ -217,26 +217,26 @@ class Compiled(Fast):
                 rows = chunks(self.head.n)
                 yield from in_order(lambda one: self._output_chunk(one, weighted), rows, threads)
 
-    def gradient(self) -> Iterator[QuerySide | KeySide]:
+    def gradient(self, output: bool = False) -> Iterator[QuerySide | KeySide]:
         with team() as threads:
-            yield from self._by_scans(threads) if self.head.causal else self._by_totals(threads)
+            yield from self._by_scans(threads, output) if self.head.causal else self._by_totals(threads, output)
 
-    def _by_totals(self, threads: Team) -> Iterator[QuerySide | KeySide]:
+    def _by_totals(self, threads: Team, output: bool) -> Iterator[QuerySide | KeySide]:
         keys, queries = self._total(threads), self._nothing(2)
         weighted, slopes = self._weighted(keys), self._slopes(keys)
         rows = chunks(self.head.n)
-        for answer, inverse, sums in in_order(lambda r: self._query_chunk(r, weighted, slopes), rows, threads):
+        for answer, inverse, sums in in_order(lambda r: self._query_chunk(r, weighted, slopes, output), rows, threads):
             yield answer
             self._remember(inverse)
             queries = plus(queries, sums)
         weighted, slopes = self._weighted(queries), self._slopes(queries)
         yield from in_order(lambda r: self._key_chunk(r, weighted, slopes), chunks(self.head.m), threads)
 
-    def _by_scans(self, threads: Team) -> Iterator[QuerySide | KeySide]:
+    def _by_scans(self, threads: Team, output: bool) -> Iterator[QuerySide | KeySide]:
         kept = np.empty((self.head.n, 4), self.head.dtype)  # (n, 4), the numbers
         every = list(blocks(self.head.n, self.block))
         for scans in self._scans(every, self._key_part, self._nothing(1), threads):
-            for answer, inverse, numbers in in_order(self._masked_query_chunk, scans, threads):
+            for answer, inverse, numbers in in_order(lambda s: self._masked_query_chunk(s, output), scans, threads):
                 yield answer
                 self._remember(inverse)
                 kept[answer.rows] = numbers
@@ -421,19 +421,25 @@ class Compiled(Fast):
         numbers: FloatArray = kernels.numbers(*found, self._dO(rows))  # (b, 4)
         return numbers, self._query_part(rows, x, numbers, found[0][:, 1 + self.e :], found[1][:, 1:])
 
-    def _query_chunk(self, rows: slice, weighted: Groups, slopes: FloatArray) -> tuple[QuerySide, float, Groups]:
+    def _query_chunk(
+        self, rows: slice, weighted: Groups, slopes: FloatArray, output: bool
+    ) -> tuple[QuerySide, float, Groups]:
         x = self._query_rows(rows)
-        _, (part, parts, largest) = self._asked(rows, x, kernels.read(*self._read_features, x, weighted))
+        found = kernels.read(*self._read_features, x, weighted)
+        mean = self._output_of(x, rows, found) if output else None
+        _, (part, parts, largest) = self._asked(rows, x, found)
         sums = self._nothing(2)
         kernels.absorb(*self._features, x, part.groups, sums)
         pulled = kernels.pull(self._features[0], self.step, x, part.factor, slopes)  # (b, d)
-        return self._answer_of(rows, pulled, parts, largest), largest, sums
+        return self._answer_of(rows, pulled, parts, largest)._replace(output=mean), largest, sums
 
-    def _masked_query_chunk(self, scan: Scan) -> tuple[QuerySide, float, FloatArray]:
+    def _masked_query_chunk(self, scan: Scan, output: bool) -> tuple[QuerySide, float, FloatArray]:
         x = self._query_rows(scan.rows)
-        numbers, (part, parts, largest) = self._asked(scan.rows, x, self._masked_read(x, scan))
+        found = self._masked_read(x, scan)
+        mean = self._output_of(x, scan.rows, found) if output else None
+        numbers, (part, parts, largest) = self._asked(scan.rows, x, found)
         pulled = self._masked_pull(x, part.factor, scan)  # (b, d)
-        return self._answer_of(scan.rows, pulled, parts, largest), largest, numbers
+        return self._answer_of(scan.rows, pulled, parts, largest)._replace(output=mean), largest, numbers
 
     def _reply_of(self, rows: slice, found: Groups, pulled: FloatArray) -> KeySide:
         split, ranges = 1 + self.e, self.ranges

@@ -91,11 +91,12 @@ class Output(NamedTuple):
 
 
 class QuerySide(NamedTuple):
-    """A block of rows of dQ, and its bound."""
+    """A block of rows of dQ, and its bound; the output there, where it is wanted too."""
 
     rows: slice
     dQ: FloatArray  # (b, d)
     dQ_bound: Any  # (b, d), or None
+    output: Output | None = None
 
 
 class KeySide(NamedTuple):
@@ -398,11 +399,11 @@ class Fast:
             if near is not None:
                 self._add(keys, near.other)
 
-    def gradient(self) -> Iterator[QuerySide | KeySide]:
-        """Blocks of dQ, and after these blocks of dK and dV."""
-        yield from self._masked() if self.head.causal else self._unmasked()
+    def gradient(self, output: bool = False) -> Iterator[QuerySide | KeySide]:
+        """Blocks of dQ, with those of the output if it is wanted, and after these blocks of dK and dV."""
+        yield from self._masked(output) if self.head.causal else self._unmasked(output)
 
-    def _unmasked(self) -> Iterator[QuerySide | KeySide]:
+    def _unmasked(self, output: bool) -> Iterator[QuerySide | KeySide]:
         keys, queries = self._sums(1), self._sums(2)
         for rows in blocks(self.head.m, self.step):
             self._add(keys, self._key(rows))
@@ -410,15 +411,17 @@ class Fast:
             query = self._query(rows)
             read = self._read(query, keys)
             numbers = self._numbers(rows, read, self._moment(query, keys))
+            mean = self._mean(query, rows, read, numbers.moment) if output else None
             query, facts, at = self._answered(query, rows, numbers)
             self._remember(largest_inverse(numbers.D, at.rho) if at else 0.0)
-            yield self._answer(rows, numbers, facts, at, read, self._pull(query, keys))
+            answer = self._answer(rows, numbers, facts, at, read, self._pull(query, keys))
+            yield answer._replace(output=mean)
             self._add(queries, query)
         for rows in blocks(self.head.m, self.step):
             key = self._key(rows)
             yield self._reply(rows, self._read(key, queries), self._pull(key, queries))
 
-    def _masked(self) -> Iterator[QuerySide | KeySide]:
+    def _masked(self, output: bool) -> Iterator[QuerySide | KeySide]:
         keys, queries = self._sums(1), self._sums(2)
         kept = np.empty((self.head.n, len(Numbers._fields)), self.head.dtype)
         every = list(blocks(self.head.n, self.step))
@@ -428,9 +431,11 @@ class Fast:
             read = self._read(query, keys, near)
             numbers = self._numbers(rows, read, self._moment(query, keys, near))
             kept[rows] = np.hstack(numbers)
+            mean = self._mean(query, rows, read, numbers.moment) if output else None
             query, facts, at = self._answered(query, rows, numbers)
             self._remember(largest_inverse(numbers.D, at.rho) if at else 0.0)
-            yield self._answer(rows, numbers, facts, at, read, self._pull(query, keys, near))
+            answer = self._answer(rows, numbers, facts, at, read, self._pull(query, keys, near))
+            yield answer._replace(output=mean)
             self._add(keys, key)
         for rows in reversed(every):
             query, key = self._query(rows), self._key(rows)

@@ -419,10 +419,38 @@ def test_without_the_bound_there_is_none_and_the_rest_stays(long: int, causal: b
         assert output.why == one.why
 
 
+@pytest.mark.parametrize("long", [1, 10**9])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("certify", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_output_and_gradient_in_one_are_those_of_two_calls(
+    method: Method, certify: bool, causal: bool, long: int
+) -> None:
+    rng = np.random.default_rng(7)
+    Q, K, V, dO = rng.normal(size=(4, 2, 150, 3))
+    more: dict[str, Any] = {"scale": 0.2, "causal": causal, "polynomial": taylor(2, 4.0), "certify": certify}
+    with patch.object(fast_qkv, "LONG", 10**9 if method == "paper" else long):
+        both = qkv.fast_attention_and_vjp(Q, K, V, dO, method=method, **more)
+        output = qkv.fast_attention(Q, K, V, **more)
+        gradient = qkv.fast_attention_vjp(Q, K, V, dO, method=method, **more)
+    assert both.value.output.tobytes() == output.value.tobytes()
+    assert [x.tobytes() for x in both.value[1:]] == [x.tobytes() for x in gradient.value]
+    assert (both.degree, both.rank, both.relative_error) == (output.degree, output.rank, output.relative_error)
+    if not certify:
+        assert both.bound is None
+        return
+    assert [x.tobytes() for x in both.bound[1:]] == [x.tobytes() for x in gradient.bound]
+    assert (abs(both.value.output - qkv.attention(Q, K, V, scale=0.2, causal=causal)) <= both.bound.output).all()
+    assert (both.bound.output >= output.bound).all()  # for sums of more monomials allow for more rounding
+    if method == "differentiate":
+        assert both.bound.output.tobytes() == output.bound.tobytes()
+
+
 @pytest.mark.parametrize("certify", [0, 1, None, "no", np.True_])
 def test_certify_is_true_or_false(certify: Any) -> None:
     Q, K, V, dO = operands(5, 5, 2, 2)
-    for function, some in ((qkv.fast_attention, (Q, K, V)), (qkv.fast_attention_vjp, (Q, K, V, dO))):
+    both = qkv.fast_attention_vjp, qkv.fast_attention_and_vjp
+    for function, some in ((qkv.fast_attention, (Q, K, V)), *((f, (Q, K, V, dO)) for f in both)):
         with pytest.raises(AltgradError, match=r"certify is .*, needs True or False"):
             function(*some, scale=1.0, rtol=0.1, certify=certify)
 

@@ -373,6 +373,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda: qkv.fast_attention_vjp(Q, K[:4], V[:4], G, scale=1.0, causal=True, rtol=0.1),
         "fast_attention_vjp: K has m = 4 keys, causal needs m = n with n = 6 from Q",
     ),
+    "causal with m ≠ n, both at once": (
+        lambda: qkv.fast_attention_and_vjp(Q, K[:4], V[:4], G, scale=1.0, causal=True, rtol=0.1),
+        "fast_attention_and_vjp: K has m = 4 keys, causal needs m = n with n = 6 from Q",
+    ),
     "shapes": (
         lambda: qkv.fast_attention_vjp(Q, K[:, :1], V, G, scale=1.0, rtol=0.1),
         "fast_attention_vjp: K has shape (6, 1), needs (..., m, d) with d = 2 from Q",
