@@ -19,9 +19,9 @@ def session(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def run(session: pytest.Pytester, test: str) -> pytest.RunResult:
+def run(session: pytest.Pytester, test: str, *options: str) -> pytest.RunResult:
     (session.path / "reference" / "test_inner.py").write_text(test, encoding="utf-8")
-    return session.runpytest_subprocess()
+    return session.runpytest_subprocess(*options)
 
 
 def test_a_session_without_a_skip_passes(session: pytest.Pytester) -> None:
@@ -53,6 +53,12 @@ def test_an_unexpected_skip_fails_the_session(session: pytest.Pytester, where: s
     result.stdout.fnmatch_lines(
         ["skipped: 1 (expected 0)", f"unexpected skip: reference/{where}: no moon"], consecutive=True
     )
+
+
+def test_an_unexpected_skip_in_one_of_two_processes_fails_the_session(session: pytest.Pytester) -> None:
+    result = run(session, "import pytest\ndef test(): pytest.skip('no moon')\ndef test_other(): pass", "-n", "2")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["skipped: 1 (expected 0)"])
 
 
 def test_a_skipped_doctest_is_counted(session: pytest.Pytester) -> None:
