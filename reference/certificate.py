@@ -74,23 +74,24 @@ class Ranges(NamedTuple):
     """Where the operands of a head lie: everything about them that is needed before the first product.
 
     Queries stand for τ Q · balance, keys for (K − centre)/balance, values for V less the middle of their range;
-    `balance` is the power of two that makes the largest entries of queries and keys about equal.
+    `balance` is the power of two that makes the largest entries of queries and keys about equal. Of several heads at
+    once the fields are arrays, (H, 1, d), (H, 1, e) and (H, 1, 1).
     """
 
     centre: FloatArray  # (d,)
     middle: FloatArray  # (e,)
-    balance: float
+    balance: Any  # float
     q: FloatArray  # (d,), largest absolute entries
     k: FloatArray  # (d,)
     v: FloatArray  # (e,)
     dO: FloatArray  # (e,)
-    longest_q: float  # Euclidean norms
-    longest_k: float
+    longest_q: Any  # float, Euclidean norms
+    longest_k: Any  # float
 
     @property
     def scores(self) -> float:
         """B: no score is larger."""
-        return self.longest_q * self.longest_k
+        return float(np.max(self.longest_q * self.longest_k))
 
     def rounded_up(self) -> float:
         """B to four binary digits: one polynomial serves nearby operands, and does not change as they move."""
@@ -265,7 +266,7 @@ class Certificate:
     def _underflow(self) -> float:
         """What underflow may add to a sum over all pairs of rows, before it is divided by D."""
         units = (1 + abs(self.head.scale)) * (self.ranges.balance + 1 / self.ranges.balance)
-        return float(self._floor * self.head.m * self.head.n * units)
+        return float(np.max(self._floor * self.head.m * self.head.n * units))
 
 
 @lru_cache(maxsize=256)
