@@ -100,7 +100,8 @@ class Heads(Fast):
         """The ranges of each head, on the host: (H, 1, d), (H, 1, e) and (H, 1, 1)."""
         xp = device.current().xp
         K, V = _extremes(head.K, head.m), _extremes(head.V, head.m)  # (2, H, d), (2, H, e)
-        centre, middle = centres(*K.astype(np.float64), *V.astype(np.float64), head.dtype)  # (H, d), (H, e)
+        (low_K, high_K), (low_V, high_V) = K.astype(np.float64), V.astype(np.float64)  # (H, d), (H, e) twice
+        centre, middle = centres(low_K, high_K, low_V, high_V, head.dtype)  # (H, d), (H, e)
         k = words.finite(f"{words.K} − centre", _farthest(K, centre))  # (H, d)
         v = words.finite(f"{words.V} − middle", _farthest(V, middle))  # (H, e)
         on_device = xp.asarray(centre[:, None])  # (H, 1, d)
@@ -453,7 +454,8 @@ class Heads(Fast):
         dK, dV = pulled / own.balance, found[0][..., 1:split]  # (H, b, d), (H, b, e)
         if not self.bounds:
             return KeySide(rows, self._shaped(dK), self._shaped(dV), None, None)
-        of_both = sum(part.astype(np.float64) for part in (found[0][..., split:], found[1], found[2]))  # (H, b, 2)
+        by_P, by_power, by_rounding = (part.astype(np.float64) for part in (found[0][..., split:], *found[1:]))
+        of_both = by_P + by_power + by_rounding  # (H, b, 2)
         floor_K, floor_V = self._reply_floors()
         dK_bound = self.bounds.whole(of_both[..., :1] * (wide.q / wide.balance), dK, floor_K)  # (H, b, d)
         dV_bound = self.bounds.whole(of_both[..., 1:] * wide.dO, dV, floor_V)  # (H, b, e)

@@ -235,7 +235,7 @@ def _heads(
     Q: FloatArray, K: FloatArray, V: FloatArray, scale: float, causal: bool, dO: FloatArray | None = None
 ) -> tuple[list[tuple[int, ...]], list[Head]]:
     """The index of each head and what gives its rows; or one index for all of them, where they are taken at once."""
-    indices = [()] if backend.in_use().fast else list(np.ndindex(Q.shape[:-2]))
+    indices: list[tuple[int, ...]] = [()] if backend.in_use().fast else list(np.ndindex(Q.shape[:-2]))
     sizes = Q.shape[-2], K.shape[-2], Q.shape[-1], V.shape[-1]
     heads = [
         Head(
