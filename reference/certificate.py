@@ -196,7 +196,7 @@ class Certificate:
         """How far rounding may have moved the queries, in the units of x. Shapes: -> (b, d)."""
         head, least = self.head, float(np.finfo(self.head.dtype).smallest_subnormal)  # scale Q may underflow
         if head.Q_error is None:
-            return np.full((1, head.d), least * self.ranges.balance)
+            return np.full((1, head.d), float(least * self.ranges.balance))
         return (abs(head.scale) * head.Q_error(rows) + least) * self.ranges.balance
 
     @cached_property

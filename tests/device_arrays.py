@@ -10,7 +10,8 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import cupy
 import numpy as np
@@ -142,24 +143,17 @@ def refuse_host(operands: Any) -> None:
         raise TypeError("an array of the host with arrays of a device")
 
 
-class Library:
-    """CuPy's namespace, as far as `gpu` uses it."""
+def asarray(array: Any) -> DeviceArray:
+    return array if isinstance(array, DeviceArray) else DeviceArray(np.array(array))
 
-    __name__ = "cupy"
-    ndarray = DeviceArray
 
-    @staticmethod
-    def asarray(array: Any) -> DeviceArray:
-        return array if isinstance(array, DeviceArray) else DeviceArray(np.array(array))
+def asnumpy(array: DeviceArray) -> Any:
+    return np.array(array.hidden)
 
-    @staticmethod
-    def asnumpy(array: DeviceArray) -> Any:
-        return np.array(array.hidden)
 
-    class cuda:  # noqa: N801
-        @staticmethod
-        def Device() -> str:
-            return HERE
+LIBRARY = SimpleNamespace(  # CuPy's namespace, as far as `gpu` uses it
+    __name__="cupy", ndarray=DeviceArray, asarray=asarray, asnumpy=asnumpy, cuda=SimpleNamespace(Device=lambda: HERE)
+)
 
 
 def on_hidden(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -184,7 +178,7 @@ DEVICE = NumpyDevice()
 class PretendedDevice:
     """A `gpu.device.Device` whose arrays are `DeviceArray`s."""
 
-    xp = cast("Any", Library)
+    xp = LIBRARY
     absorb = on_hidden(NumpyDevice.absorb)
     read = on_hidden(NumpyDevice.read)
     pull = on_hidden(NumpyDevice.pull)

@@ -1,4 +1,4 @@
-"""What a test of `gpu` runs on where there is no device: `device_arrays` for CuPy's arrays, `numpy_device` for kernels."""
+"""What tests of `gpu` run on where there is no device: `device_arrays` for CuPy's, `numpy_device` for its kernels."""
 
 from __future__ import annotations
 

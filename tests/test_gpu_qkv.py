@@ -152,9 +152,10 @@ def test_the_bound_holds_against_exact_attention(seed: int, method: Method, caus
         Q, K, V, dO = (array[head].astype(float) for array in arrays)
         exact = [qkv.attention(Q, K, V, scale=0.3, causal=causal)]
         exact += qkv.attention_vjp(Q, K, V, dO, scale=0.3, causal=causal)
-        rounding = [attention_rounding(Q, K, V, 0.3, causal), *vjp_rounding(Q, K, V, dO, 0.3, causal)]
-        for value, bound, true, lost in zip(values, bounds, exact, rounding, strict=True):
-            assert worst_ratio(np.abs(value[head] - true), bound[head] + lost) <= 1
+        lost: dict[str, Any] = {"scale": 0.3, "causal": causal}
+        rounding = [attention_rounding(Q, K, V, **lost), *vjp_rounding(Q, K, V, dO, **lost)]
+        for value, bound, true, more in zip(values, bounds, exact, rounding, strict=True):
+            assert worst_ratio(np.abs(value[head] - true), bound[head] + more) <= 1
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -337,17 +338,9 @@ def test_operands_are_refused_in_the_words_of_the_reference(function: Any) -> No
         assert refusal(function, good[0], bad, *good[2:], **how) == f"{name}: {message}"
 
 
-def test_a_host_array_is_not_taken_for_the_devices_of_the_same_name() -> None:
-    class ndarray:  # noqa: N801
-        pass
-
-    message = refusal(gpu.qkv.attention, ndarray(), ndarray(), ndarray(), scale=1.0)
-    assert message == "attention: Q has type ndarray, needs a plain cupy.ndarray"
-
-
 def test_the_reference_takes_no_array_of_a_device() -> None:
     Q = DeviceArray(np.ones((2, 2)))
-    with pytest.raises(AltgradError, match="Q has type DeviceArray, needs a plain numpy.ndarray"):
+    with pytest.raises(AltgradError, match=r"Q has type DeviceArray, needs a plain numpy\.ndarray"):
         qkv.attention(Q, Q, Q, scale=1.0)  # type: ignore[arg-type]
 
 
@@ -394,4 +387,5 @@ def test_the_same_operands_give_the_same_bits() -> None:
             results(fast_attention, fast_attention_vjp, arrays, "paper", scale=0.1, rtol=0.1, causal=True)
             for _ in range(2)
         )
-    assert all(np.array_equal(a, b) for a, b in zip(sum(one, []), sum(other, []), strict=True))
+    for these, those in zip(one, other, strict=True):
+        assert all(map(np.array_equal, these, those))
