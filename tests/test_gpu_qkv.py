@@ -302,7 +302,8 @@ def peak(n: int, causal: bool, method: Method) -> int:
 def test_memory_does_not_grow_with_n(causal: bool, per_row: int, method: Method) -> None:
     """But for a byte for each entry that is looked at for NaN, and four numbers a row under the mask."""
     n, more = 2**12, 2**14
-    # the arrays of a chunk cost Python a little each: the kept ones are one for 256 rows
+    peak(n, causal, method)  # what is kept for later calls
+    # an array of numbers that is kept for 256 rows is a few Python objects more
     assert peak(more, causal, method) - peak(n, causal, method) <= (more - n) * (per_row + 4)
 
 
