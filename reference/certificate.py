@@ -197,7 +197,8 @@ class Certificate:
         head, least = self.head, float(np.finfo(self.head.dtype).smallest_subnormal)  # scale Q may underflow
         if head.Q_error is None:
             return np.full((1, head.d), float(least * self.ranges.balance))
-        return (abs(head.scale) * head.Q_error(rows) + least) * self.ranges.balance
+        moved: FloatArray = (abs(head.scale) * head.Q_error(rows) + least) * self.ranges.balance  # (b, d)
+        return moved
 
     @cached_property
     def gamma(self) -> float:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 from scipy import special
 
 from gpu import device, fast_qkv
@@ -29,11 +30,16 @@ def pretended_device(**sizes: Any) -> Iterator[None]:
         yield
 
 
+def put(array: Any) -> Any:
+    """A copy on the device."""
+    return DeviceArray(np.array(array))
+
+
 def on_device(of: Callable[..., Any]) -> Callable[..., Any]:
     """The function of `gpu` on copies of arrays of the host, with its results brought back."""
 
     def called(*operands: Any, **options: Any) -> Any:
-        return host(of(*map(DeviceArray, operands), **options))
+        return host(of(*map(put, operands), **options))
 
     return called
 
