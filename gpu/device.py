@@ -164,7 +164,8 @@ def absorbing(k: int, C: int, G: int, d: int, dtype: Any) -> dict[str, int]:
 
 def by_rows(name: str, C: int, G: int, d: int, rows: int, dtype: Any) -> dict[str, int]:
     """R rows a thread: as many as registers, shared memory and the segment have room for."""
-    size, copies = dtype.itemsize, 2 if name == "pull" else 1
+    size: int = dtype.itemsize
+    copies = 2 if name == "pull" else 1
     fixed = TILE * (padded(C, size) * size + 2 * G) + 64  # and what alignment costs
     R, threads = max(1, min(4, REGISTERS * 4 // size // C)), THREADS
 

@@ -22,7 +22,7 @@ from gpu.device import Device, Launch, Macros
 HEADER = Path(__file__).with_name("cuda_on_cpu.h")
 
 
-class Race(Exception):
+class RaceError(Exception):
     """Threads do not wait for each other where they should."""
 
 
@@ -77,6 +77,6 @@ class EmulatedDevice(Device):
                 function(ctypes.c_long(grid[0]), ctypes.c_long(block[0]), ctypes.c_int(backwards), pointers)
                 found.append(result.tobytes())
             if found[0] != found[1]:
-                raise Race(f"{name}: the result depends on which thread runs first")
+                raise RaceError(f"{name}: the result depends on which thread runs first")
 
         return launch

@@ -21,7 +21,7 @@ from gpu.device import Macros, absorbing, by_rows, factors, near, slices
 from reference import AltgradError
 from reference.certificate import gamma, unit
 from reference.low_rank import monomials, rank
-from tests.cuda_on_cpu import EmulatedDevice, Library, Race
+from tests.cuda_on_cpu import EmulatedDevice, Library, RaceError
 from tests.layers import worst_ratio
 from tests.numpy_device import NumpyDevice
 
@@ -75,57 +75,44 @@ class Operands:
         return np.abs(self.wide(name))
 
 
-Call = Callable[[Any, Callable[[str], Any]], Any]
+class Call(NamedTuple):
+    """What a kernel is asked for, and how many roundings a term of its result goes through, at most."""
+
+    kernel: str
+    operands: tuple[str, ...]
+    options: dict[str, Any]
+    roundings: int
+
+    def on(self, device: Any, operands: Callable[[str], Any]) -> Any:
+        return getattr(device, self.kernel)(*map(operands, self.operands), **self.options)
 
 
-def calls(sizes: Sizes) -> dict[str, tuple[Call, int]]:
-    """What each kernel is asked for, and how many roundings a term of its result goes through, at most."""
-    L, degree, lowest = sizes.L, sizes.degree, sizes.lowest
-    k = rank(sizes.d, degree)
-    pairs = degree * (sizes.d + 2) + min(L, sizes.b) + sizes.c + 4
-    found: dict[str, tuple[Call, int]] = {}
+def calls(sizes: Sizes) -> list[Call]:
+    L, c, degree, k = sizes.L, sizes.c, sizes.degree, rank(sizes.d, sizes.degree)
+    sums: dict[str, Any] = {"degree": degree, "L": L}
+    pairs = degree * (sizes.d + 2) + min(L, sizes.b) + c + 4
+    found = []
     for absolute in (False, True):
-        more: dict[str, Any] = {"absolute": absolute, "lowest": lowest}
-        word = " of absolute values" * absolute
-        found[f"absorb{word}"] = (
-            lambda on, of, more=more: on.absorb(of("x"), of("columns"), degree, L, **more),
-            min(device.STEP, sizes.b) + degree + 1,
-        )
-        found[f"read{word}"] = (
-            lambda on, of, more=more: on.read(of("x"), of("sums"), degree, L, **more),
-            k + degree + 1,
-        )
-    if not lowest:
-        found["pull"] = (
-            lambda on, of: on.pull(of("x"), of("factor"), of("sums"), degree, L),
-            k * max(degree, 1) + sizes.c + 2 * degree + 3,
-        )
+        more = sums | {"absolute": absolute, "lowest": sizes.lowest}
+        found.append(Call("absorb", ("x", "columns"), more, min(device.STEP, sizes.b) + degree + 1))
+        found.append(Call("read", ("x", "sums"), more, k + degree + 1))
+    if not sizes.lowest:
+        found.append(Call("pull", ("x", "factor", "sums"), sums, k * max(degree, 1) + c + 2 * degree + 3))
+    seen = ("x", "y", "columns", "polynomial")
     for reverse in (False, True):
-        word = ", in reverse" * reverse
-        found[f"near_read{word}"] = (
-            lambda on, of, r=reverse: on.near_read(of("x"), of("y"), of("columns"), of("polynomial"), L, reverse=r),
-            pairs,
-        )
-        found[f"near_pull{word}"] = (
-            lambda on, of, r=reverse: on.near_pull(
-                of("x"), of("y"), of("factor"), of("columns"), of("polynomial"), L, reverse=r
-            ),
-            pairs,
-        )
-    found["near_read of absolute values"] = (
-        lambda on, of: on.near_read(of("x"), of("y"), of("columns"), of("polynomial"), L, absolute=True),
-        pairs,
-    )
-    return found
+        more = {"L": L, "reverse": reverse}
+        found.append(Call("near_read", seen, more, pairs))
+        found.append(Call("near_pull", ("x", "y", "factor", "columns", "polynomial"), more, pairs))
+    return [*found, Call("near_read", seen, {"L": L, "absolute": True}, pairs)]
 
 
-def worst(on: EmulatedDevice, sizes: Sizes, name: str) -> float:
+def worst(on: EmulatedDevice, sizes: Sizes, call: Call) -> float:
     """The largest error over what rounding allows: γ times the same sums over absolute values."""
-    (call, roundings), operands = calls(sizes)[name], Operands(sizes)
-    found = call(on, operands.arrays.__getitem__)
+    operands = Operands(sizes)
+    found, true = call.on(on, operands.arrays.__getitem__), call.on(NumpyDevice(), operands.wide)
     u = unit(sizes.dtype) + 2.0**-50  # the truth is rounded as well
-    allowed = gamma(roundings, u) * call(NumpyDevice(), operands.absolute)
-    return worst_ratio(np.abs(found - call(NumpyDevice(), operands.wide)), allowed)
+    allowed = gamma(call.roundings, u) * call.on(NumpyDevice(), operands.absolute)
+    return worst_ratio(np.abs(found - true), allowed)
 
 
 @pytest.fixture(scope="session")
@@ -142,12 +129,13 @@ def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", sorted(SIZES))
 def test_kernels_compute_what_they_say(name: str, library: Library) -> None:
     on, sizes = EmulatedDevice(library), SIZES[name]
-    assert {call: worst(on, sizes, call) for call in calls(sizes) if worst(on, sizes, call) > 1} == {}
+    assert [call for call in calls(sizes) if worst(on, sizes, call) > 1] == []
 
 
 @pytest.mark.usefixtures("few_blocks")
 def test_runs_of_rows_are_added_in_float64(library: Library) -> None:
-    assert worst(EmulatedDevice(library), SIZES["many runs of rows"], "absorb") <= 1
+    sizes = SIZES["many runs of rows"]
+    assert worst(EmulatedDevice(library), sizes, calls(sizes)[0]) <= 1
 
 
 FAULTS = {
@@ -186,13 +174,13 @@ def test_a_fault_is_seen(fault: str, library: Library) -> None:
     sizes = Sizes(2, 700, 5, 4, 4, 0, 350)  # two tiles of monomials, two runs and three blocks of rows
     assert right in device.source(kernel, {})
     on = EmulatedDevice(library, source)
-    assert any(wrong_or_racing(on, sizes, name) for name in calls(sizes) if name.startswith(kernel))
+    assert any(wrong_or_racing(on, sizes, call) for call in calls(sizes) if call.kernel == kernel)
 
 
-def wrong_or_racing(on: EmulatedDevice, sizes: Sizes, name: str) -> bool:
+def wrong_or_racing(on: EmulatedDevice, sizes: Sizes, call: Call) -> bool:
     try:
-        return worst(on, sizes, name) > 1
-    except Race:
+        return worst(on, sizes, call) > 1
+    except RaceError:
         return True
 
 
