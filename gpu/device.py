@@ -115,13 +115,13 @@ class Device:
     def _near(self, name: str, x: Any, more: dict[str, int], arrays: tuple[Any, ...], L: int) -> None:
         H, b, d = x.shape
         *_, columns, coefficients, _ = arrays
-        c, s = columns.shape[2], ceil(b / L)
+        c, s, more = columns.shape[2], ceil(b / L), more | {"G": len(coefficients) - 1}
         for offset, C in slices(c):
             sizes = near(C, d, min(b, L), x.dtype)
             blocks = ceil(min(b, L) / sizes["THREADS"])
             self._launch(
                 name, H * s * blocks, sizes | more, x, C, None,
-                (*arrays, b, L, s, blocks, len(coefficients) - 1, c, offset),
+                (*arrays, b, L, s, blocks, c, offset),
             )  # fmt: skip
 
     def _launch(

@@ -2,7 +2,8 @@
 //
 //   T         float or double
 //   D, C      entries of a row, and the columns that are taken at once
-//   G         factors of a monomial, padded with ones (the degree, and at least 1)
+//   G         factors of a monomial, padded with ones (the degree, and at least 1); where pairs are written out, the
+//             degree of the polynomial
 //   THREADS   of a block
 //
 // and those that the kernel itself names. A *unit* is one segment of one head: rows that share their sums. A monomial

@@ -3,18 +3,18 @@
 //   found[i, c] = Σ_j P(⟨x_i, y_j⟩) columns[j, c],    j ≤ i within the unit, or j ≥ i where REVERSE;
 //                 P(⟨|x_i|, |y_j|⟩) where ABSOLUTE
 //
-// x, y (heads b, D), columns (heads b, width), of which C from `offset` on, coefficients (degree + 1)
+// x, y (heads b, D), columns (heads b, width), of which C from `offset` on, coefficients (G + 1)
 // -> found (heads b, width).
 //
 // Tiling. A thread owns a row x_i and its C sums in registers; rows y_j and their columns pass through shared memory,
 // TILE at a time, and are the same for all threads. P is evaluated by Horner's rule. Tiles that the mask hides from all
 // rows of a block are not read.
 //
-// Cost for each pair: D + degree + C fused multiply-adds; half of the pairs of a unit are hidden.
+// Cost for each pair: D + G + C fused multiply-adds; half of the pairs of a unit are hidden.
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 near_read(const T* x, const T* y, const T* columns, const T* coefficients, T* found,
-          Size b, Size L, Size segments, Size blocks, Size degree, Size width, Size offset)
+          Size b, Size L, Size segments, Size blocks, Size width, Size offset)
 {
     __shared__ __align__(16) T ys[TILE][PADDED(D)];
     __shared__ __align__(16) T cs[TILE][PADDED(C)];
@@ -27,6 +27,10 @@ near_read(const T* x, const T* y, const T* columns, const T* coefficients, T* fo
         const T entry = i < rows.count ? x[(rows.first + i) * D + v] : T(0);
         own[v] = ABSOLUTE && entry < 0 ? -entry : entry;
     }
+
+    T polynomial[G + 1];
+    for (int g = 0; g <= G; g++)
+        polynomial[g] = coefficients[g];
 
     const Size end = first + THREADS < rows.count ? first + THREADS : rows.count;
     for (Size start = REVERSE ? first : 0; start < (REVERSE ? rows.count : end); start += TILE) {
@@ -44,9 +48,10 @@ near_read(const T* x, const T* y, const T* columns, const T* coefficients, T* fo
 #pragma unroll
             for (int v = 0; v < D; v++)
                 score += own[v] * ys[j][v];
-            T value = coefficients[degree];
-            for (Size g = degree - 1; g >= 0; g--)
-                value = value * score + coefficients[g];
+            T value = polynomial[G];
+#pragma unroll
+            for (int g = G - 1; g >= 0; g--)
+                value = value * score + polynomial[g];
             if (REVERSE ? start + j < i : start + j > i)
                 value = 0;
 #pragma unroll
