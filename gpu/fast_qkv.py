@@ -144,7 +144,7 @@ class Heads(Fast):
 
     @property
     def segment(self) -> int:
-        """L: a power of two near 12 √k, where writing and reading the sums costs as much as the pairs."""
+        """L: a power of two near 12 √k, where the pairs cost as much as writing and reading the sums (docs/gpu.md)."""
         least, most = SEGMENTS
         return int(min(max(2 ** round(log2(12 * sqrt(self.k))), least), most))
 
