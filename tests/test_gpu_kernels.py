@@ -1,0 +1,275 @@
+"""The kernels compute what `gpu.device` says, as far as that can be seen without a GPU.
+
+Their source runs on the CPU (`cuda_on_cpu`), beside `numpy_device` in float64; and NVRTC compiles it for the devices
+it is meant for. Neither is a result of a GPU.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from gpu import device
+from gpu.device import Macros, absorbing, by_rows, factors, near, slices
+from reference import AltgradError
+from reference.certificate import gamma, unit
+from reference.low_rank import monomials, rank
+from tests.cuda_on_cpu import EmulatedDevice, Library, RaceError
+from tests.layers import worst_ratio
+from tests.numpy_device import NumpyDevice
+
+
+class Sizes(NamedTuple):
+    """Of a call: heads, rows, entries of a row, columns, degrees, rows of a segment, precision."""
+
+    H: int
+    b: int
+    d: int
+    c: int
+    degree: int
+    lowest: int
+    L: int
+    dtype: Any = np.float64
+
+
+SIZES = {
+    "one of everything": Sizes(1, 1, 1, 1, 1, 0, 1),
+    "no factors": Sizes(2, 40, 2, 3, 0, 0, 40, np.float32),
+    "several segments, the last short": Sizes(2, 150, 3, 4, 2, 0, 40),
+    "in float32": Sizes(2, 150, 3, 4, 2, 0, 40, np.float32),
+    "a high degree": Sizes(1, 70, 2, 2, 8, 0, 64, np.float32),
+    "only the highest degree": Sizes(2, 70, 3, 3, 4, 4, 35),
+    "more monomials than a block has": Sizes(1, 70, 8, 2, 4, 0, 70, np.float32),
+    "a head of 16": Sizes(2, 300, 16, 17, 2, 0, 128, np.float32),
+    "more columns than a launch takes": Sizes(1, 50, 2, 77, 2, 0, 50),
+    "wide rows": Sizes(1, 40, 70, 3, 1, 0, 20, np.float32),
+    "many runs of rows": Sizes(1, 1700, 2, 2, 2, 0, 1700, np.float32),
+    "segments of one row": Sizes(1, 5, 2, 2, 3, 0, 1),
+}
+
+
+class Operands:
+    """Arrays of these sizes, and of their absolute values in float64."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        H, b, d, c, degree, lowest, L, dtype = sizes
+        rng, self.sizes = np.random.default_rng(repr(sizes).encode()[0]), sizes
+        k = rank(d, degree) - (rank(d, lowest - 1) if lowest else 0)
+        shapes = {
+            "x": (H, b, d), "y": (H, b, d), "columns": (H, b, c), "factor": (H, b, c),
+            "sums": (H, ceil(b / L), k, c), "polynomial": (degree + 1,),
+        }  # fmt: skip
+        self.arrays = {name: rng.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
+
+    def wide(self, name: str) -> Any:
+        return self.arrays[name].astype(np.float64)
+
+    def absolute(self, name: str) -> Any:
+        return np.abs(self.wide(name))
+
+
+class Call(NamedTuple):
+    """What a kernel is asked for, and how many roundings a term of its result goes through, at most."""
+
+    kernel: str
+    operands: tuple[str, ...]
+    options: dict[str, Any]
+    roundings: int
+
+    def on(self, device: Any, operands: Callable[[str], Any]) -> Any:
+        return getattr(device, self.kernel)(*map(operands, self.operands), **self.options)
+
+
+def calls(sizes: Sizes) -> list[Call]:
+    L, c, degree, k = sizes.L, sizes.c, sizes.degree, rank(sizes.d, sizes.degree)
+    sums: dict[str, Any] = {"degree": degree, "L": L}
+    pairs = degree * (sizes.d + 2) + min(L, sizes.b) + c + 4
+    found = []
+    for absolute in (False, True):
+        more = sums | {"absolute": absolute, "lowest": sizes.lowest}
+        found.append(Call("absorb", ("x", "columns"), more, min(device.STEP, sizes.b) + degree + 1))
+        found.append(Call("read", ("x", "sums"), more, k + degree + 1))
+    if not sizes.lowest:
+        found.append(Call("pull", ("x", "factor", "sums"), sums, k * max(degree, 1) + c + 2 * degree + 3))
+    seen = ("x", "y", "columns", "polynomial")
+    for reverse in (False, True):
+        more = {"L": L, "reverse": reverse}
+        found.append(Call("near_read", seen, more, pairs))
+        found.append(Call("near_pull", ("x", "y", "factor", "columns", "polynomial"), more, pairs))
+    return [*found, Call("near_read", seen, {"L": L, "absolute": True}, pairs)]
+
+
+def worst(on: EmulatedDevice, sizes: Sizes, call: Call) -> float:
+    """The largest error over what rounding allows: γ times the same sums over absolute values."""
+    operands = Operands(sizes)
+    found, true = call.on(on, operands.arrays.__getitem__), call.on(NumpyDevice(), operands.wide)
+    u = unit(sizes.dtype) + 2.0**-50  # the truth is rounded as well
+    allowed = gamma(call.roundings, u) * call.on(NumpyDevice(), operands.absolute)
+    return worst_ratio(np.abs(found - true), allowed)
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return Library(tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture
+def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One part for each unit, so that its rows make several runs."""
+    monkeypatch.setattr(device, "BLOCKS", 1)
+
+
+@pytest.mark.parametrize("name", sorted(SIZES))
+def test_kernels_compute_what_they_say(name: str, library: Library) -> None:
+    on, sizes = EmulatedDevice(library), SIZES[name]
+    assert [call for call in calls(sizes) if worst(on, sizes, call) > 1] == []
+
+
+@pytest.mark.usefixtures("few_blocks")
+def test_runs_of_rows_are_added_in_float64(library: Library) -> None:
+    sizes = SIZES["many runs of rows"]
+    assert worst(EmulatedDevice(library), sizes, calls(sizes)[0]) <= 1
+
+
+FAULTS = {
+    "a group skips a row": ("absorb", "j += GROUPS", "j += GROUPS + 1"),
+    "a factor is left out of sums": ("absorb", "int g = 1; g < G", "int g = 2; g < G"),
+    "a run is lost": ("absorb", "(begun ? total[f * C + c] : 0.0)", "0.0"),
+    "the last run is lost": ("absorb", "|| start + TILE >= last", ""),
+    "a segment begins a row late": ("common", "(unit % segments) * L", "(unit % segments) * L + 1"),
+    "no barrier before the sums": ("absorb", "__syncthreads();\n        for (int j = group", "for (int j = group"),
+    "a factor is left out of readings": ("read", "int g = 1; g < G", "int g = 2; g < G"),
+    "sums of another segment": ("read", "sums[(unit * k", "sums[(unit / 2 * k"),
+    "the last row is not written": ("read", "if (j < count)", "if (j < count - 1)"),
+    "no barrier before the next monomials": ("read", "__syncthreads();\n        for (int i", "for (int i"),
+    "one factor is not differentiated": ("pull", "g >= 0; g--", "g > 0; g--"),
+    "a factor counts twice": ("pull", "T after = 1;", "T after = entry[0];"),
+    "no barrier before the gradient is written": (
+        "pull", "__syncthreads();\n    for (int i = threadIdx.x; i < count", "for (int i = threadIdx.x; i < count",
+    ),
+    "a row does not see itself": ("near_read", "start + j > i", "start + j >= i"),
+    "no mask": ("near_read", "REVERSE ? start + j < i : start + j > i", "false"),
+    "the first rows are not seen": ("near_read", "REVERSE ? first : 0", "first"),
+    "the lowest coefficient is lost": ("near_pull", "g >= 0; g--", "g > 0; g--"),
+    "the mask is turned around": ("near_pull", "REVERSE ? start + j <", "!REVERSE ? start + j <"),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("few_blocks")
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_a_fault_is_seen(fault: str, library: Library) -> None:
+    file, right, wrong = FAULTS[fault]
+
+    def source(name: str, macros: Macros) -> str:
+        return device.source(name, macros).replace(right, wrong)
+
+    kernel = "absorb" if file == "common" else file
+    sizes = Sizes(2, 700, 5, 4, 4, 0, 350)  # two tiles of monomials, two runs and three blocks of rows
+    assert right in device.source(kernel, {})
+    on = EmulatedDevice(library, source)
+    assert any(wrong_or_racing(on, sizes, call) for call in calls(sizes) if call.kernel == kernel)
+
+
+def wrong_or_racing(on: EmulatedDevice, sizes: Sizes, call: Call) -> bool:
+    try:
+        return worst(on, sizes, call) > 1
+    except RaceError:
+        return True
+
+
+# --- sizes
+
+
+@pytest.mark.parametrize("lowest", [0, 1, 3])
+@pytest.mark.parametrize(("d", "degree"), [(1, 3), (3, 3), (4, 5)])
+def test_factors_make_the_monomials(d: int, degree: int, lowest: int) -> None:
+    x = np.random.default_rng(0).normal(size=(6, d))  # (b, d)
+    made = np.prod(np.hstack([x, np.ones((6, 1))])[:, factors(d, degree, lowest)], axis=2)  # (b, k)
+    first = rank(d, lowest - 1) if lowest else 0
+    np.testing.assert_allclose(made, monomials(x, degree)[first:].T, rtol=degree * 2.0**-52)
+
+
+@pytest.mark.parametrize("c", [1, 35, 36, 37, 73, 200])
+def test_slices_are_all_columns_in_few_widths(c: int) -> None:
+    found = list(slices(c))
+    assert [offset for offset, _ in found] == list(np.cumsum([0, *(width for _, width in found)])[:-1])
+    assert sum(width for _, width in found) == c
+    widths = {width for _, width in found}
+    assert max(widths) <= device.COLUMNS
+    assert max(widths) - min(widths) <= 1
+
+
+def test_rows_too_wide_for_shared_memory_are_refused(library: Library) -> None:
+    x, v = np.ones((1, 1, 13000), np.float32), np.ones((1, 1, 1), np.float32)
+    on = EmulatedDevice(library)
+    for call in (partial(on.absorb, x, v, 1, 1), partial(on.near_read, x, x, v, v[0, 0], 1)):
+        with pytest.raises(AltgradError, match=r"a row of d = 13000 entries needs .* bytes of shared memory"):
+            call()
+
+
+# --- NVIDIA's compiler
+
+MATTER = {"a head of 16, degree 2": (16, 2, 17), "a head of 16, degree 4": (16, 4, 17), "a head of 32": (32, 2, 33)}
+OTHERS = {"a head of 64": (64, 2, 33), "one entry": (1, 1, 1), "a high degree": (2, 8, 3), "no factors": (3, 0, 4)}
+KERNELS = ("absorb", "read", "pull", "near_read", "near_pull")
+
+
+def macros_of(kernel: str, d: int, degree: int, C: int, dtype: Any, *, flag: int = 0, rows: int = 2**20) -> Macros:
+    k, G = rank(d, degree), max(degree, 1)
+    more = {
+        "absorb": lambda: absorbing(k, C, G, d, dtype) | {"ABSOLUTE": flag},
+        "read": lambda: by_rows("read", C, G, d, rows, dtype) | {"ABSOLUTE": flag},
+        "pull": lambda: by_rows("pull", C, G, d, rows, dtype),
+        "near_read": lambda: near(C, d, rows, dtype) | {"ABSOLUTE": flag, "REVERSE": flag},
+        "near_pull": lambda: near(C, d, rows, dtype) | {"REVERSE": flag},
+    }[kernel]()
+    return {"T": "float" if dtype == np.float32 else "double", "D": d, "C": C, "G": G} | more
+
+
+def nvrtc(kernel: str, macros: Macros, architecture: str) -> tuple[bytes, str]:
+    """Machine code, and what the assembler reports."""
+    from cupy.cuda import nvrtc as compiler  # noqa: PLC0415  # only these tests need it
+
+    program = compiler.createProgram(device.source(kernel, macros), f"{kernel}.cu", (), ())
+    compiler.compileProgram(program, (*device.OPTIONS, f"-arch={architecture}", "--ptxas-options=-v"))
+    return compiler.getCUBIN(program), compiler.getProgramLog(program)
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100"])
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("sizes", sorted(MATTER | OTHERS))
+def test_nvidias_compiler_takes_the_kernels(sizes: str, kernel: str, architecture: str) -> None:
+    for dtype, flag in ((np.dtype(np.float32), 0), (np.dtype(np.float64), 1)):
+        code, _ = nvrtc(kernel, macros_of(kernel, *(MATTER | OTHERS)[sizes], dtype, flag=flag), architecture)
+        assert code.startswith(b"\x7fELF")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("sizes", sorted(MATTER))
+def test_sums_stay_in_registers(sizes: str, kernel: str) -> None:
+    """None goes to memory and back, and at least eight warps find room on a multiprocessor."""
+    _, report = nvrtc(kernel, macros_of(kernel, *MATTER[sizes], np.dtype(np.float32)), "sm_90")
+    assert re.search(r"0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads", report)
+    registers = re.search(r"Used (\d+) registers", report)
+    assert registers
+    assert 32 * int(registers[1]) * 8 <= 2**16
+
+
+def test_nvidias_compiler_refuses_an_error() -> None:
+    from cupy.cuda import nvrtc as compiler  # noqa: PLC0415
+
+    wrong: dict[str, str | int] = {**macros_of("read", 3, 2, 4, np.dtype(np.float32)), "T": "flaot"}
+    with pytest.raises(compiler.NVRTCError, match="COMPILATION"):
+        nvrtc("read", wrong, "sm_90")
+
+
+def test_kernels_are_those_in_the_folder() -> None:
+    folder = Path(device.__file__).parent / "kernels"
+    assert {file.stem for file in folder.glob("*.cu")} == set(KERNELS)
