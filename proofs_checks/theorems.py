@@ -7,6 +7,7 @@ weights f̃ at every layer, made from its own scores, off by factors in [1, κ] 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -106,6 +107,7 @@ class Model(Symbols):
     x_1 draws what, κ, and how f̃ is off.
     """
 
+    which = "m ≤ 3, κ from 1 + 2⁻²⁰ to 10"
     most = 3
 
     @property
@@ -288,6 +290,7 @@ class Model(Symbols):
 
 
 class OneLayer(Model):
+    which = "one layer, κ from 1 + 2⁻²⁰ to 10"
     most = 1
 
 
@@ -312,6 +315,36 @@ def errors_W_V(model: Model) -> Array:
     return table(lambda i: largest([found[i] - model.exact_gradient(f"W_V {i}")]), model.m)
 
 
+def errors_T(model: Model) -> Array:
+    """The largest error of an entry of T_i, for each layer."""
+    passes = model.approximate_pass.states, model.exact_pass.states
+    off = [largest([approximate - exact]) for approximate, exact in zip(*passes, strict=True)]
+    return table(lambda i: off[i + 1], model.m)
+
+
+class Steep(Model):
+    """Two or three layers, scores of about 0, columns of T_0 of mean 0, W_V and W_g times 16, κ = 1 + 2⁻²⁰.
+
+    Exact states behind the first layer are about 0, so that what is off there has come from the layer before.
+    """
+
+    which = "m = 2 and 3, scores of about 0, columns of T_0 of mean 0, W_V and W_g up to 16, κ = 1 + 2⁻²⁰"
+    kappa = arb(KAPPAS[1])
+
+    @property
+    def m(self) -> int:
+        return 2 + self._choice % 2
+
+    @cached_property
+    def T_0(self) -> Array:
+        X = self._sized("X")
+        return X - X.sum(axis=0) / self.n
+
+    def _layer_of(self, W_Q: Array, W_K: Array, W_V: Array, W_g: Array) -> Layer:
+        layer = super()._layer_of(W_Q, W_K, W_V, W_g)
+        return Layer([W / 2**40 for W in layer.Ws], 16 * layer.W_V, 16 * layer.W_g)
+
+
 @dataclass(frozen=True)
 class ModelTrial(BoundTrial):
     """As `BoundTrial`, on models."""
@@ -323,10 +356,9 @@ class ModelTrial(BoundTrial):
 
     @property
     def scope(self) -> str:
-        count = "one layer" if self.model.most == 1 else f"m ≤ {self.model.most}"
         return (
-            f"{count}, n ≤ 3, d ≤ 3, with and without mask, heads and residual connections, φ one of identity, tanh"
-            " and gelu, two losses, κ from 1 + 2⁻²⁰ to 10, f̃ off at will within it; balls"
+            f"{self.model.which}, n ≤ 3, d ≤ 3, with and without mask, heads and residual connections, φ one of"
+            " identity, tanh and gelu, two losses, f̃ off at will within κ; balls"
         )
 
     @property
@@ -640,6 +672,22 @@ def second_order(eta: Any) -> Any:
     return eta * eta / 4
 
 
+def states_from_true_ones(
+    m: int, d: int, rho: Any, omega: Any, scale: Any, eta: Any, slope: Any, residual: int
+) -> Array:
+    """False: what a layer adds of its own, as if the states before it were exact."""
+    return np.repeat(bounds.model_state_error(1, d, rho, omega, scale, eta, slope, residual), m)
+
+
+def W_V_with_true_states(
+    m: int, d: int, rho: Any, omega: Any, scale: Any, eta: Any, slope: Any, curvature: Any, residual: int,
+    g_size: Any, g_error: Any,
+) -> Array:  # fmt: skip
+    """False: as if Tᵀ and the scores in Tᵀ fᵀ G were those of the exact pass."""
+    errors = bounds.model_errors(m, d, rho, omega, scale, eta, slope, curvature, residual, g_size, g_error)
+    return np.array([rho * (e.dG + (np.exp(eta) - 1) / 2 * e.G) for e in errors])
+
+
 class Polynomials:
     """An error of 1/n^b before a residual connection around H with dH/dX = n I, d = 1."""
 
@@ -806,12 +854,39 @@ ONE_LAYER = ModelTrial("Σ of the errors of all entries of dL/dT_0", error_X, mo
 MANY_LAYERS = replace(ONE_LAYER, model=Model)
 
 
+FALSE_T: dict[str, Claim] = {
+    "f̃ taken for f": Altered(bounds.model_state_error, nothing, "eta"),
+    "a tenth": Altered(bounds.model_state_error, tenth),
+}
+STATES = ModelTrial("the largest error of an entry of T_i, layer by layer", errors_T)
+BY_W_V = ModelTrial("the largest error of an entry of dL/dW_V, layer by layer", errors_W_V)
+
+
+def with_steep(made: Form, trial: ModelTrial, false: Mapping[str, Claim]) -> Form:
+    """The form, tried on steep models as well, which tell what a layer is given from what it adds."""
+    (check,) = made.checks
+    return replace(made, checks=(check, replace(check, trial=replace(trial, model=Steep), false=false)))
+
+
 def parts(model: type[Model]) -> tuple[Part, ...]:
-    """The bounds on the three gradients."""
+    """The bounds on the states and on the three gradients."""
+    of_T = form(bounds.model_state_error, replace(STATES, model=model), FALSE_T)
     of_X = replace(ONE_LAYER, model=model)
     of_W = ModelTrial("the largest error of an entry of dL/d(W_Q W_Kᵀ), layer by layer", errors_W, model=model)
-    of_W_V = ModelTrial("the largest error of an entry of dL/dW_V, layer by layer", errors_W_V, model=model)
+    of_W_V = form(bounds.model_W_V_error, replace(BY_W_V, model=model), FALSE_W_V)
+    if model is Model:
+        given: dict[str, Claim] = {"the states before taken for exact": states_from_true_ones}
+        of_T = with_steep(of_T, STATES, {**FALSE_T, **given})
+        given = {"states taken for exact": W_V_with_true_states, "a tenth": FALSE_W_V["a tenth"]}
+        of_W_V = with_steep(of_W_V, BY_W_V, given)
     return (
+        Part(
+            kind="inequality",
+            name="states",
+            claim="‖T̃_i − T_i‖∞ ≤ t_i = (r + dωL) z_i, z_i = r t_{i−1} + dω(t_{i−1} + ρ(η/2 + σ_i)),"
+            " σ_i = 2|τ|d²ωρ t_{i−1}, t_0 = 0",
+            forms=(of_T,),
+        ),
         Part(
             kind="inequality",
             name="dX",
@@ -829,7 +904,7 @@ def parts(model: type[Model]) -> tuple[Part, ...]:
             kind="inequality",
             name="dW_V",
             claim="‖g̃_{V_i} − dL/dW_{V_i}‖∞ ≤ ρ (Δ_i + (δ_i/2 + t_{i−1}/ρ) G_i)",
-            forms=(form(bounds.model_W_V_error, of_W_V, FALSE_W_V),),
+            forms=(of_W_V,),
         ),
     )
 
