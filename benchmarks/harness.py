@@ -25,6 +25,7 @@ import pyperf
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmarks.problem import Problem, errors
+from proofs_checks.recorded import identified
 
 ROOT = Path(__file__).parent.parent
 THREADS = 2
@@ -180,12 +181,13 @@ def _measure(comparison: Comparison) -> dict[str, Measured]:
 
 
 def machine() -> dict[str, str | int]:
-    """What the numbers depend on."""
+    """What the numbers depend on; `sources` tells the code of altgrad that was measured."""
     collected = pyperf.Run([1.0]).get_metadata()
     names = ("cpu_model_name", "cpu_count", "python_version", "date")
     installed = {distribution.name for distribution in metadata.distributions()}
     versions = {f"version_{name}": metadata.version(name) for name in PACKAGES if name in installed}
-    return {name: collected[name] for name in names if name in collected} | versions | {"threads": THREADS}
+    about = {name: collected[name] for name in names if name in collected} | versions
+    return about | {"threads": THREADS, "sources": identified("reference.qkv")}
 
 
 def save(results: Results, machines: Mapping[str, Mapping[str, str | int]], file: Path) -> None:

@@ -75,12 +75,13 @@ def verify(
         except KeyboardInterrupt:
             Console(stderr=True).print("Interrupted. What was finished is kept: run the command again to go on.")
             raise typer.Exit(INTERRUPTED) from None
-    judged = judge(book, run)
+    judged, computed = judge(book, run), judge(book, run, recorded=False)
     shown = {id: judged[id] for id in chosen}
     terminal.print_verdicts(console, shown.values())
     console.print()
     terminal.print_findings(console, shown.values(), book.statements)
     console.print()
+    terminal.print_recorded(console, shown.values())
     terminal.print_failures(console, shown.values())
     terminal.print_counts(console, shown.values())
     if json is not None:
@@ -88,9 +89,9 @@ def verify(
     if record_baseline:
         if any(j.failures for j in judged.values()):
             _refuse("--record-baseline needs a run in which no check failed")
-        console.print(f"recorded as the {profile} baseline: {export.record_baseline(judged, profile)}")
+        console.print(f"recorded as the {profile} baseline: {export.record_baseline(computed, profile)}")
         return
-    lines = differences(judged, export.load_baseline(profile), tuple(chosen))
+    lines = differences(computed, export.load_baseline(profile), tuple(chosen))
     for line in lines:
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     if lines:

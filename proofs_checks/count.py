@@ -40,6 +40,17 @@ def columns(found: Count) -> int:
     return int(found.value[0].shape[1])
 
 
+def calls(found: Count) -> int:
+    """Calls of array functions, one after the other."""
+    return found.calls
+
+
+def widest(found: Count) -> int:
+    """Columns of the largest array, of n rows, for each column of the factors of f."""
+    X, k = found.value.value.X, found.value.rank
+    return found.largest // int(X.itemsize * len(X) * k)
+
+
 def operands(sizes: Mapping[str, int], shapes: Mapping[str, str], seed: int = 0) -> dict[str, Any]:
     """Arrays of these shapes, a word per dimension: numbers drawn from 1/2 to 1."""
     rng = np.random.default_rng(seed)
@@ -149,6 +160,34 @@ class CountTrial(Sized):
         of_it = ", ".join(f"{name}={sizes[name]}" for name in signature(broken).parameters)
         shown = f"from {package} import {module} as laws", f"laws.{broken.__name__}({of_it})"
         return self.counterexample(claim, sizes, stated, found, "the first of the sizes tried", shown)
+
+    def explain(self, claim: Claim) -> Result:
+        return self.run(claim, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeedTrial(Sized):
+    """What is said to be needed is there: the measure is at least the law at every size.
+
+    That the claim has it says nothing of others; one that does the same with less refutes that it is needed.
+    """
+
+    law: Law
+
+    @property
+    def scope(self) -> str:
+        return f"{self.measure.__name__} at {self.tried}, against what is said to be needed: integers"
+
+    def run(self, claim: Claim, seed: int) -> Result:
+        table = [(*self.over, "counted", "needed")]
+        for tried, sizes in enumerate(self.sizes, start=1):
+            found, need = self.measured(claim, sizes, seed), at(self.law, sizes)
+            if found < need:
+                how = "the first of the sizes tried"
+                witness = self.counterexample(claim, sizes, f"≥ {need}", found, how, ("", f"{need}"))
+                return Result("refutes", tried, counterexample=witness)
+            table.append((*map(str, sizes.values()), str(found), str(need)))
+        return Result("supports", len(self.sizes), details=tuple(table))
 
     def explain(self, claim: Claim) -> Result:
         return self.run(claim, 0)

@@ -126,10 +126,13 @@ class Tally:
     operations: int = 0
     live: int = 0  # bytes
     peak: int = 0
+    largest: int = 0  # bytes of one array
+    calls: int = 0  # that did operations
     _owners: dict[int, weakref.ref[Array]] = field(default_factory=dict)  # the arrays that are alive, by id
 
     def charge(self, operations: int) -> None:
         self.operations += operations
+        self.calls += 1
 
     def keep(self, owner: Array) -> None:
         """Count the bytes of an array for as long as it is alive."""
@@ -143,6 +146,7 @@ class Tally:
             self._owners[key] = weakref.ref(owner, free)
             self.live += nbytes
             self.peak = max(self.peak, self.live)
+            self.largest = max(self.largest, nbytes)
 
 
 _tally: Tally | None = None  # of the count that is running
@@ -320,6 +324,8 @@ class Count:
 
     operations: int
     peak: int  # bytes, those of the result included
+    largest: int  # bytes of one array
+    calls: int  # of functions of the library that did operations, one after the other
     value: Any
 
 
@@ -333,7 +339,7 @@ def count(function: Callable[..., Any], *operands: Any, lift: bool = True, **opt
         given = tuple(map(_view, operands)) if lift else operands
         options = {name: _view(x) for name, x in options.items()} if lift else options
         value = function(*given, **options)
-        return Count(tally.operations, tally.peak, value)
+        return Count(tally.operations, tally.peak, tally.largest, tally.calls, value)
 
 
 def _modules(function: Any) -> Iterator[ModuleType]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from proofs_checks.evidence import Evidence
 from proofs_checks.record import Form, Part, Statement
+from proofs_checks.recorded import is_recorded
 from proofs_checks.runner import Address, Book, Run
 from proofs_checks.verdict import (
     FormVerdict,
@@ -100,9 +101,14 @@ class Judgement:
         return tuple(p for p in self.parts if p.refuted_readings or self.statement.kind == "finding")
 
 
-def judge(book: Book, run: Run) -> dict[str, Judgement]:
-    """Judge every statement by the evidence that the run holds."""
-    parts = {id: _judge_parts(statement, run.evidence) for id, statement in book.statements.items()}
+def judge(book: Book, run: Run, *, recorded: bool = True) -> dict[str, Judgement]:
+    """Judge every statement by the evidence that the run holds, with or without what was read from files."""
+
+    def evidence_of(address: Address) -> Evidence | None:
+        check = address.find(book.statements)[-1]
+        return run.evidence(address) if recorded or not is_recorded(check.trial) else None
+
+    parts = {id: _judge_parts(statement, evidence_of) for id, statement in book.statements.items()}
     verdicts: dict[str, Verdict] = {}
 
     def verdict_of(id: str) -> Verdict:

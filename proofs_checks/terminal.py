@@ -16,6 +16,7 @@ from rich.table import Table
 from proofs_checks.evidence import Evidence
 from proofs_checks.judgement import FormJudgement, Judgement, PartJudgement
 from proofs_checks.record import Claim, Statement
+from proofs_checks.recorded import is_recorded
 from proofs_checks.trial import Counterexample, Extreme
 from proofs_checks.verdict import STANDINGS, descendants
 
@@ -104,7 +105,8 @@ def _part_row(p: PartJudgement) -> tuple[RenderableType, ...]:
 
 
 def _kinds(evidence: Iterable[Evidence]) -> str:
-    return "\n".join(dict.fromkeys(e.kind for e in evidence))
+    """In words that fit the column."""
+    return "\n".join(dict.fromkeys("measured" if e.kind == "experiment" else e.kind for e in evidence))
 
 
 def _worst(p: PartJudgement) -> str:
@@ -132,11 +134,29 @@ def print_findings(console: Console, judged: Iterable[Judgement], record: Mappin
         if p.refuted_readings:
             say(console, f"refuted as printed{': ' + ' | '.join(p.refuted_readings) if in_some else ''}", 6)
         for f in p.hypotheses:
-            say(console, f"holds as printed if {f.form.reading} ({f.verdict.word})", 6)
+            say(console, f"holds if {f.form.reading} ({f.verdict.word})", 6)
         if p.verdict.standing not in ("refuted", "needs a hypothesis"):
             where = " | ".join(p.holding_readings) if in_some else p.verdict.detail
             say(console, f"{p.verdict}{f': {where}' if where else ''}", 6)
         say(console, f"altgrad show {quoted(id)}", 6)
+
+
+def print_recorded(console: Console, judged: Iterable[Judgement]) -> None:
+    """What was read from files, with date and machine; nothing that a run computes depends on it."""
+    read = [
+        (j.statement.id, p.part.name, e)
+        for j in judged
+        for p in j.parts
+        for f in p.forms
+        if any(is_recorded(check.trial) for check in f.form.checks)
+        for e in f.evidence
+    ]
+    if read:
+        console.print("[bold]Read, not run[/]")
+    for id, name, e in read:
+        say(console, f"{id}{f' ({name})' if name else ''}: {e.kind} evidence {e.outcome}; {e.reason}", 2)
+    if read:
+        console.print()
 
 
 def print_failures(console: Console, judged: Iterable[Judgement]) -> None:

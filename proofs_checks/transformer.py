@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from proofs_checks import chains, cost, gaps, ground_truth, theorems
+from proofs_checks import chains, cost, extensions, gaps, ground_truth, theorems
 from proofs_checks.equation import PAPER_READING, EquationTrial, form
 from proofs_checks.falsify import Altered, with_transposed, with_wrong_index, wrong_sign_or_factor
 from proofs_checks.ground_truth import RELU, TANH, Lifted, Rows, ball_jacobian, contracted
@@ -923,20 +923,12 @@ STATEMENTS: tuple[Statement, ...] = (
         kind="claim",
         title="Combination with system-level kernels",
         locus="Appendix B.4 and Section 6",
-        parts=(
-            Part(
-                kind="experiment",
-                name="combination",
-                claim="the method combines with system-level kernels such as FlashAttention, for more speed",
-            ),
-            Part(
-                kind="experiment",
-                name="what a GPU needs",
-                claim="new tensor operations (Eq. (5), Eq. (8)), new backward functions, a parallel causal kernel",
-            ),
-        ),
-        note="Eq. (5) stands in E.4, Eq. (8) in E.7. The GPU implementation is called future work.",
-        related=("E.4", "E.7", "Alg 2"),
+        parts=extensions.PARTS,
+        note="Eq. (5) stands in E.4, Eq. (8) in E.7: rows times numbers, which every framework has, as it has the"
+        " products of entries that make up a row-wise product. own/antiderivative is how the same numbers come without"
+        " it. Whoever accepts the derivative of the approximate output needs no backward function of his own, and has"
+        " a bound for it (own/differentiate). The GPU implementation is called future work.",
+        related=("E.4", "E.7", "Alg 2", "own/antiderivative", "own/differentiate"),
     ),
     Statement(
         id="B.5",
@@ -1254,7 +1246,9 @@ STATEMENTS: tuple[Statement, ...] = (
                 consequence=KINKS,
                 forms=(
                     theorems.vanishes(theorems.KINK, theorems.ANY_RELU),
+                    theorems.given(theorems.INPUT_AS_PRINTED, "g_t as printed"),
                     theorems.theorem(theorems.ONE_LAYER, theorems.ONE),
+                    theorems.given_and_repaired("g_t as repaired in E.11"),
                 ),
             ),
         ),
@@ -1664,7 +1658,9 @@ STATEMENTS: tuple[Statement, ...] = (
                     theorems.vanishes(
                         theorems.KINK_AROUND, f"{theorems.ANY_RELU}, residual connections as in J.1 and J.2"
                     ),
+                    theorems.given(theorems.INPUT_AS_PRINTED, "g_t as printed"),
                     theorems.theorem(theorems.ONE_LAYER, theorems.ONE),
+                    theorems.given_and_repaired("g_t as repaired in E.11"),
                 ),
             ),
         ),

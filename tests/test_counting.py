@@ -128,6 +128,15 @@ def test_what_has_no_rule_is_refused(unknown: Callable[[Array], Any]) -> None:
         count(unknown, A)
 
 
+def test_the_largest_array_and_the_calls_are_kept() -> None:
+    """A copy and assignments are no calls that do operations; views are no arrays."""
+    found = count(in_place, A, B)
+    assert (found.largest, found.calls) == (BYTES, 3)
+    found = count(view_kept, A)
+    assert (found.largest, found.calls) == (BYTES, 3)
+    assert count(lambda A, B: np.hstack([A, B]), A, B).largest == 2 * BYTES
+
+
 # --- functions of the reference
 
 
