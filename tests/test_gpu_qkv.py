@@ -142,6 +142,19 @@ def test_heads_and_batches_agree_with_the_reference(
             assert worst_ratio(np.abs(value.astype(float) - their), bound.astype(float) + their_bound) <= 1
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_output_and_gradient_in_one_are_those_of_two_calls(method: Method, causal: bool) -> None:
+    arrays = operands(11, 11, 3, 2, batch=(2,))
+    how: dict[str, Any] = {"scale": 0.2, "polynomial": taylor(2, 2.0), "causal": causal}
+    with pretended_device():
+        both = on_device(gpu.qkv.fast_attention_and_vjp)(*arrays, method=method, **how)
+        values, bounds = results(fast_attention, fast_attention_vjp, arrays, method, **how)
+    assert [x.tobytes() for x in both.value] == [x.tobytes() for x in values]
+    assert [x.tobytes() for x in both.bound[1:]] == [x.tobytes() for x in bounds[1:]]
+    assert (both.bound.output >= bounds[0]).all()  # for sums of more monomials allow for more rounding
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("method", METHODS)
