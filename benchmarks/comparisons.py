@@ -14,7 +14,7 @@ from benchmarks.problem import Problem
 DIMENSIONS = (8, 12, 16)
 MIDDLE, LARGE = 16384, 65536
 SDPA, SDPA_MATH, DENSE = "PyTorch", "PyTorch, math kernel", "dense NumPy"
-ALTGRAD, GRADIENT = "altgrad", "altgrad, gradient alone"
+ALTGRAD, TWICE, GRADIENT = "altgrad", "altgrad, two calls", "altgrad, gradient alone"
 PRODUCTS, TILES = "products alone", "products alone, in tiles"
 ELEMENTWISE, COPIES = "elementwise steps alone", "copies alone"
 PEAKS = PEAK_PRODUCT, PEAK_MULTIPLY, PEAK_COPY = "peak of products", "peak of multiplications", "peak of copies"
@@ -127,6 +127,7 @@ def both(d: int, n: int, *, dense: bool = False, torch: bool = True, budget: flo
     problem = Problem(n, d)
     some = {
         ALTGRAD: contender(c.altgrad, problem),
+        TWICE: contender(c.altgrad_twice, problem),
         GRADIENT: contender(c.altgrad_gradient, problem),
         PRODUCTS: Contender(c.products, problem, work=c.products_work(problem)),
         TILES: Contender(c.products_in_tiles, problem, work=c.products_work(problem)),

@@ -14,15 +14,8 @@ Found = Mapping[str, Measured]  # a comparison's contenders
 Figures = tuple[float, ...]  # one for each round
 
 # By the name of a target that is missed: what bounds it, as measured.
-TWICE = (
-    "the two calls sum the keys twice and read the operands twice: the gradient alone takes about two thirds of this,"
-    " and each call waits six times for the other thread"
-)
 REASONS: dict[str, str] = {
-    "forward and gradient, n = 65,536, d = 8: faster than PyTorch": TWICE,
-    "forward and gradient, n = 65,536, d = 12: faster than PyTorch": TWICE,
-    "forward and gradient, n = 65,536, d = 16: faster than PyTorch": TWICE,
-    "forward and gradient, n = 65,536, d = 16: rate of the products alone": (
+    "forward and gradient, n = 65,536, d = 16: rate of the products alone, in tiles": (
         "in tiles the products run at the peak of two cores and are a third of the time; a quarter is the"
         " monomials and"
         " their differentiation; the rest is one reading of the operands for their ranges, transposing tiles, and"
@@ -46,8 +39,7 @@ REASONS: dict[str, str] = {
         " about as much"
     ),
     "time per token, d = 8: largest over smallest, n from 2^14 to 2^20": (
-        "both calls together have about 5 ms that do not depend on n (waiting for threads, checks), as much"
-        " as 2^14 tokens"
+        "a call has about 2.5 ms that do not depend on n (waiting for threads, checks), nearly as much as 2^14 tokens"
         " take; from 2^17 on the time per token is the same within a tenth"
     ),
     "quick verify: takes": (
@@ -107,13 +99,9 @@ def faster_than_peers(found: Found) -> Figures:
     return tuple(map(min, zip(*(ratio(rival, found[c.ALTGRAD]) for rival in rivals), strict=True)))
 
 
-def rate_of_products(found: Found) -> Figures:
-    """The rate of the gradient's products, in the time of the whole gradient, over their rate alone, in percent.
-
-    Alone they are made in either way, whichever is faster.
-    """
-    ways = (ratio(found[way], found[c.GRADIENT]) for way in (c.PRODUCTS, c.TILES))
-    return tuple(100 * min(pair) for pair in zip(*ways, strict=True))
+def rate_of_products(way: str, found: Found) -> Figures:
+    """The rate of the gradient's products, in the time of the whole gradient, over their rate alone, in percent."""
+    return tuple(100 * r for r in ratio(found[way], found[c.GRADIENT]))
 
 
 def error_against_degree_2(found: Found) -> Figures:
@@ -158,7 +146,10 @@ def targets() -> list[Target]:
             Target(f"{name}: faster than the best peer", name, faster_than_peers, peer),
         ]
     name = c.both_name(16, n)
-    rows.append(Target(f"{name}: rate of the products alone", name, rate_of_products, 60, unit="%"))
+    for way in (c.PRODUCTS, c.TILES):
+        rows.append(
+            Target(f"{name}: rate of the {way}", name, partial(rate_of_products, way), 60, unit="%", of=c.GRADIENT)
+        )
     name = c.forward_name(12, 40960)
     rows += [
         Target(f"{name}: faster than {c.DENSE}", name, partial(faster, c.DENSE), 900),

@@ -247,7 +247,8 @@ def test_figures() -> None:
         "without": Measured((2, 2)),
         "with": Measured((3, 4)),
     }
-    assert targets.rate_of_products(found) == (50, 75)
+    assert targets.rate_of_products(comparisons.PRODUCTS, found) == (50, 100)
+    assert targets.rate_of_products(comparisons.TILES, found) == (75, 75)
     assert targets.share(found) == (50, 100)
     tokens = {"n = 10": Measured((10, 20), work=10), "n = 20": Measured((30, 40), work=20)}
     assert targets.spread_of_time_per_token(tokens) == (1.5, 1)
