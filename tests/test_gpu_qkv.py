@@ -73,6 +73,7 @@ def rounding_only(case: Case, polynomial: ExpPolynomial, method: Method) -> tupl
                 found = [(2, block.dK, block.dK_bound), (3, block.dV, block.dV_bound)]
             for i, value, bound in found:
                 values[i][block.rows], bounds[i][block.rows] = host((value, bound))
+        assert fast._largest_inverse > 0  # the keys know what underflow may have added
     return values, bounds
 
 
@@ -283,6 +284,17 @@ def launches(batch: tuple[int, ...], **sizes: Any) -> list[str]:
 def test_one_launch_takes_all_heads() -> None:
     assert launches((), ROWS=16) == launches((3, 2), ROWS=96) == launches((6,), ROWS=96)
     assert len(launches((), ROWS=4)) > len(launches((), ROWS=16))
+
+
+def test_a_chunk_holds_no_more_sums_than_it_may() -> None:
+    """Under the mask each segment has sums of its own: where they are many, a chunk has fewer rows."""
+    few, many = 10, 10**6  # numbers
+    assert launches((), ROWS=16) == launches_with(many) != launches_with(few) == launches((), ROWS=2)
+
+
+def launches_with(kept: int) -> list[str]:
+    with patch.object(on_gpu, "KEPT", kept):
+        return launches((), ROWS=16)
 
 
 # --- faults that must show
