@@ -55,19 +55,22 @@ extern "C" void launch(long blocks, long threads, int backwards, void **given)
 
 
 class EmulatedDevice(Device):
-    """`Device` on NumPy arrays. Every launch runs twice, forwards and backwards, and must give the same bits."""
+    """`Device` on arrays of the host. Every launch runs twice, forwards and backwards, and must give the same bits."""
 
-    def __init__(self, library: Library, source: Any = device.source) -> None:
+    def __init__(self, library: Library, source: Any = device.source, xp: Any = np) -> None:
         self.library, self.source = library, source
-        super().__init__(np, self.emulated)
+        super().__init__(xp, self.emulated)
 
     def emulated(self, name: str, macros: Macros) -> Launch:
         function = self.library.compiled(name, self.source(name, macros))
 
         def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
+            arguments = tuple(getattr(a, "hidden", a) for a in arguments)  # those of `device_arrays`
             arrays = [a for a in arguments if isinstance(a, np.ndarray)]
-            assert all(a.flags.c_contiguous for a in arrays)
             *_, result = arrays
+            assert all(a.flags.c_contiguous for a in arrays)
+            assert {a.dtype for a in arrays[:-1]} - {np.dtype(np.uint16)} == {arrays[0].dtype}
+            assert result.dtype == (np.float64 if name == "absorb" else arrays[0].dtype)
             before, found = result.copy(), []
             for backwards in (0, 1):
                 result[...] = before

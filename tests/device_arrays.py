@@ -157,8 +157,20 @@ def asnumpy(array: DeviceArray) -> Any:
     return np.array(array.hidden)
 
 
+def empty(shape: Any, dtype: Any = np.float64) -> DeviceArray:
+    """Filled with what is no number, so that an entry that nobody writes is seen."""
+    return DeviceArray(np.full(shape, np.nan, dtype))
+
+
 LIBRARY = SimpleNamespace(  # CuPy's namespace, as far as `gpu` uses it
-    __name__="cupy", ndarray=DeviceArray, asarray=asarray, asnumpy=asnumpy, cuda=SimpleNamespace(Device=lambda: HERE)
+    __name__="cupy",
+    ndarray=DeviceArray,
+    asarray=asarray,
+    asnumpy=asnumpy,
+    empty=empty,
+    empty_like=lambda array: empty(array.shape, array.dtype),
+    zeros_like=np.zeros_like,
+    cuda=SimpleNamespace(Device=lambda: HERE),
 )
 
 

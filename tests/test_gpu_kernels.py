@@ -12,18 +12,24 @@ from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
+import gpu
 from gpu import device
 from gpu.device import Macros, absorbing, by_rows, factors, near, slices
-from reference import AltgradError
-from reference.certificate import gamma, unit
+from reference import AltgradError, qkv
+from reference.certificate import BINS, gamma, unit
+from reference.fast_qkv import METHODS, Method
 from reference.low_rank import monomials, rank
+from reference.polynomial import taylor
 from tests.cuda_on_cpu import EmulatedDevice, Library, RaceError
+from tests.device_arrays import LIBRARY
 from tests.layers import worst_ratio
 from tests.numpy_device import NumpyDevice
+from tests.pretended import on_device, pretended_device
 
 
 class Sizes(NamedTuple):
@@ -182,6 +188,29 @@ def wrong_or_racing(on: EmulatedDevice, sizes: Sizes, call: Call) -> bool:
         return worst(on, sizes, call) > 1
     except RaceError:
         return True
+
+
+# --- under gpu.qkv
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_attention_and_its_gradient_by_the_kernels(method: Method, causal: bool, dtype: Any, library: Library) -> None:
+    """Chunks of 96 rows of each head in segments of 32; the difference from the reference is within both bounds."""
+    rng = np.random.default_rng(3)
+    arrays = [rng.normal(size=(2, 150, 3)).astype(dtype) for _ in range(4)]
+    how: dict[str, Any] = {"scale": 0.1, "polynomial": taylor(2, 4.0), "causal": causal, "method": method}
+    with patch("reference.certificate.error_table", lambda *_: np.zeros((BINS, 4))):
+        theirs = qkv.fast_attention_and_vjp(*arrays, **how)
+        with (
+            pretended_device(STEP=256, SEGMENTS=(32, 32), ROWS=192),
+            patch.object(device, "current", lambda: EmulatedDevice(library, xp=LIBRARY)),
+        ):
+            ours = on_device(gpu.qkv.fast_attention_and_vjp)(*arrays, **how)
+    for value, their, bound, more in zip(ours.value, theirs.value, ours.bound, theirs.bound, strict=True):
+        assert value.dtype == dtype
+        assert worst_ratio(np.abs(value.astype(float) - their), bound.astype(float) + more) <= 1
 
 
 # --- sizes
