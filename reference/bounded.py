@@ -37,7 +37,7 @@ class Bounded:
 
     def __init__(self, value: FloatArray, error: FloatArray | float = 0.0) -> None:
         self.value = value
-        self.error = np.broadcast_to(or_infinite(np.asarray(error, np.float64)), value.shape)
+        self.error = np.broadcast_to(or_infinite(np.asarray(error, np.float64, like=value)), value.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -105,7 +105,7 @@ def matmul(x: FloatArray, y: FloatArray) -> FloatArray:
     """x @ y. A sum of more than `BLOCK` terms is taken in blocks, which are added up in float64."""
     if x.shape[1] <= BLOCK:
         return x @ y
-    total = RunningSum(len(x), y.shape[1])
+    total = RunningSum(len(x), y.shape[1], like=x)
     for rows in blocks(len(y)):
         total.add(x.T[rows], y[rows])
     return total.total.astype(x.dtype, copy=False)

@@ -74,23 +74,24 @@ class Ranges(NamedTuple):
     """Where the operands of a head lie: everything about them that is needed before the first product.
 
     Queries stand for τ Q · balance, keys for (K − centre)/balance, values for V less the middle of their range;
-    `balance` is the power of two that makes the largest entries of queries and keys about equal.
+    `balance` is the power of two that makes the largest entries of queries and keys about equal. Of several heads at
+    once the fields are arrays, (H, 1, d), (H, 1, e) and (H, 1, 1).
     """
 
     centre: FloatArray  # (d,)
     middle: FloatArray  # (e,)
-    balance: float
+    balance: Any  # float
     q: FloatArray  # (d,), largest absolute entries
     k: FloatArray  # (d,)
     v: FloatArray  # (e,)
     dO: FloatArray  # (e,)
-    longest_q: float  # Euclidean norms
-    longest_k: float
+    longest_q: Any  # float, Euclidean norms
+    longest_k: Any  # float
 
     @property
     def scores(self) -> float:
         """B: no score is larger."""
-        return self.longest_q * self.longest_k
+        return float(np.max(self.longest_q * self.longest_k))
 
     def rounded_up(self) -> float:
         """B to four binary digits: one polynomial serves nearby operands, and does not change as they move."""
@@ -195,8 +196,9 @@ class Certificate:
         """How far rounding may have moved the queries, in the units of x. Shapes: -> (b, d)."""
         head, least = self.head, float(np.finfo(self.head.dtype).smallest_subnormal)  # scale Q may underflow
         if head.Q_error is None:
-            return np.full((1, head.d), least * self.ranges.balance)
-        return (abs(head.scale) * head.Q_error(rows) + least) * self.ranges.balance
+            return np.full((1, head.d), float(least * self.ranges.balance))
+        moved: FloatArray = (abs(head.scale) * head.Q_error(rows) + least) * self.ranges.balance  # (b, d)
+        return moved
 
     @cached_property
     def gamma(self) -> float:
@@ -265,7 +267,7 @@ class Certificate:
     def _underflow(self) -> float:
         """What underflow may add to a sum over all pairs of rows, before it is divided by D."""
         units = (1 + abs(self.head.scale)) * (self.ranges.balance + 1 / self.ranges.balance)
-        return float(self._floor * self.head.m * self.head.n * units)
+        return float(np.max(self._floor * self.head.m * self.head.n * units))
 
 
 @lru_cache(maxsize=256)

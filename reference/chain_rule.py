@@ -207,7 +207,7 @@ def fast_attention_gradient(
 def _head(X: FloatArray, W: FloatArray, W_V: FloatArray, G: FloatArray | None, scale: float, causal: bool) -> Head:
     """Attention of a sequence as one head, with what rounding does to X W and X W_V."""
     (n, d), lost = X.shape, _lost(X)
-    V_errors = ((np.abs(X[rows]) @ np.abs(W_V)).max(axis=0) for rows in blocks(n))
+    V_errors = [(np.abs(X[rows]) @ np.abs(W_V)).max(axis=0) for rows in blocks(n)]
     return Head(
         n, n, d, d, X.dtype, scale, causal,
         Q=lambda rows: X[rows] @ W,
@@ -215,7 +215,7 @@ def _head(X: FloatArray, W: FloatArray, W_V: FloatArray, G: FloatArray | None, s
         V=lambda rows: X[rows] @ W_V,
         dO=None if G is None else G.__getitem__,
         Q_error=lambda rows: lost * (np.abs(X[rows]) @ np.abs(W)) + float(np.finfo(X.dtype).tiny) * d,
-        V_error=lost * np.max(list(V_errors), axis=0) + float(np.finfo(X.dtype).tiny) * d,
+        V_error=lost * np.stack(V_errors).max(axis=0) + float(np.finfo(X.dtype).tiny) * d,
     )  # fmt: skip
 
 
@@ -231,7 +231,7 @@ def _collect(fast: Fast, X: FloatArray, W: FloatArray, W_V: FloatArray) -> tuple
     """The gradients on X, W, W_V and their bounds from the blocks of dQ, dK and dV."""
     d, lost = X.shape[1], _lost(X)
     dX, dX_bound = np.empty_like(X), np.empty_like(X)  # (n, d) both
-    dW, dW_V, dW_bound, dW_V_bound = (RunningSum(d, d) for _ in range(4))
+    dW, dW_V, dW_bound, dW_V_bound = (RunningSum(d, d, like=X) for _ in range(4))
     at_once = min(BLOCK, fast.block)  # rows that are summed in their own precision
     summed = lost + 2 * gamma(at_once + 4 + len(X) / at_once * 2.0**-53 / unit(X.dtype), unit(X.dtype))
     for block in fast.gradient():  # with bounds, which `prepare` was not told to leave out

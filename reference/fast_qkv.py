@@ -44,10 +44,11 @@ from fractions import Fraction
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from math import ceil, isfinite, log2
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 
+from reference import backend
 from reference.certificate import Certificate, Head, Ranges, Read, as_float, unit
 from reference.errors import AltgradError
 from reference.low_rank import monomials, monomials_vjp, rank, row_kronecker, weights
@@ -132,10 +133,14 @@ class Near(NamedTuple):
         return Near(other, self.P.T, self.moment.T, self.majorant.T, self.R.T)
 
 
-def measure(head: Head, words: Any, by: type[Fast]) -> Ranges:
-    """The ranges of a head. Cost: two readings of K and V, one of Q and dO."""
-    centre, middle, k, longest_k, v = by.of_keys(head, words)
-    q, longest_q, dO = by.of_queries(head, words)
+def ranges_of(
+    head: Head,
+    of_keys: tuple[FloatArray, FloatArray, FloatArray, float, FloatArray],
+    of_queries: tuple[FloatArray, float, FloatArray],
+) -> Ranges:
+    """The ranges of a head from what `Fast.of_keys` and `Fast.of_queries` return."""
+    centre, middle, k, longest_k, v = of_keys
+    q, longest_q, dO = of_queries
     balance = _balance(float(q.max()), float(k.max()), head.dtype)
     least = float(np.finfo(head.dtype).smallest_subnormal)  # scale Q may have lost this much to underflow
     more = 1 + 8 * unit(head.dtype) + (head.d + 8) * 2.0**-52  # the norms are those of rounded numbers
@@ -236,7 +241,7 @@ def prepare(
     if rtol is not None:
         check_rtol(rtol, words.function)
     by = implementation(heads, method)
-    ranges = [measure(head, words, by) for head in heads]
+    ranges = [by.measure(head, words) for head in heads]
     widest = max(ranges, key=lambda r: r.scores)
     if not isfinite(widest.scores):
         refuse(words.function, f"scale {words.Q} {words.K}ᵀ (the scores)", "may overflow", "smaller operands or scale")
@@ -248,7 +253,12 @@ def prepare(
 
 
 def implementation(heads: list[Head], method: Method) -> type[Fast]:
-    """Compiled loops for long sequences where Numba is installed; else, and for "paper", what is written here."""
+    """Compiled loops for long sequences where Numba is installed; else, and for "paper", what is written here.
+
+    Where the arrays are another backend's, what evaluates it there.
+    """
+    if backend.in_use().fast:
+        return cast("type[Fast]", backend.in_use().fast)
     longest = max(max(head.n, head.m) for head in heads)
     if longest < LONG or method == "paper" or not (find_spec("numba") and find_spec("threadpoolctl")):
         return Fast
@@ -267,7 +277,7 @@ def approximation(value: Any, bound: Any, fast: list[Fast], polynomial: ExpPolyn
     """The value and its bound, if there is one, with what there is to say of them."""
     k, m = fast[0].k, min(fast[0].head.n, fast[0].head.m)
     slow = f"the rank {k} is above the number of rows {m}: exact attention costs less" if k > m else ""
-    arrays = [] if bound is None else [bound] if isinstance(bound, np.ndarray) else _fields(bound)
+    arrays = [] if bound is None else [bound] if hasattr(bound, "dtype") else _fields(bound)
     reasons = list(dict.fromkeys(f.bounds.why for f in fast if f.bounds and f.bounds.why))
     if not reasons and not all(np.isfinite(a).all() for a in arrays):
         largest = max(f.ranges.scores for f in fast)
@@ -326,6 +336,11 @@ class Fast:
             top=self.top, widest=self.widest, step=self.step, scores=scores, rtol=rtol, words=self.words,
             largest_weight=float(max(np.abs(self.w).max(), np.abs(self.w_integral).max())),
         )  # fmt: skip
+
+    @classmethod
+    def measure(cls, head: Head, words: Any) -> Ranges:
+        """Where the operands lie. Cost: two readings of K and V, one of Q and dO."""
+        return ranges_of(head, cls.of_keys(head, words), cls.of_queries(head, words))
 
     @staticmethod
     def of_keys(head: Head, words: Any) -> tuple[FloatArray, FloatArray, FloatArray, float, FloatArray]:

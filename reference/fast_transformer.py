@@ -168,7 +168,7 @@ def _name_overflow(states: list[Bounded], bound: ModelGradient, journal: Journal
     for i, T in enumerate(states):
         if not np.isfinite(T.error).all():
             return journal.note(i, "the bound on its output overflows")
-    if not np.isfinite([bound.value, *(array.max() for array in bound.loss.values())]).all():
+    if not np.isfinite([bound.value, *(float(array.max()) for array in bound.loss.values())]).all():
         journal.reasons.append("the bound on the loss or on its parameters' gradients overflows")
     for i, gradient in reversed(list(enumerate(bound.layers, 1))):
         if not all(np.isfinite(array).all() for array in vars(gradient).values() if array is not None):
@@ -182,14 +182,14 @@ def _loss(
     """The loss, its cotangent and its parameters' gradients, with the bounds that it knows."""
     value, cotangent, parameters = checked_loss(function, loss, T.value, X)
     if hasattr(loss, "bounded"):
-        errors = _checked_errors(function, loss.bounded(T), np.array(value), cotangent, parameters)
+        errors = _checked_errors(function, loss.bounded(T), np.array(value, like=cotangent), cotangent, parameters)
     else:
         journal.reasons.append("the loss has no method `bounded`: nothing is known of how it moves with T")
         journal.unknown = True
         errors = np.inf, np.inf, dict.fromkeys(parameters, np.inf)
     error, cotangent_error, parameter_errors = errors
     return (
-        Bounded(np.array(value), error),
+        Bounded(np.array(value, like=cotangent), error),
         Bounded(cotangent, cotangent_error),
         {name: Bounded(array, parameter_errors[name]) for name, array in parameters.items()},
     )
@@ -215,10 +215,10 @@ def _checked_errors(
 
 def _checked_error(function: str, what: str, error: Any, array: Any) -> Any:
     """One of them: a number or an array of the same shape, and nothing below 0; NaN stands for no bound."""
-    operand, found = f"the bound on {what} from the loss", np.asarray(error)
-    if found.dtype.kind not in "fiu" or found.shape not in {(), np.shape(array)}:
+    operand, found = f"the bound on {what} from the loss", np.asarray(error, like=array)
+    if found.dtype.kind not in "fiu" or found.shape not in {(), array.shape}:
         got = f"has type {found.dtype}, shape {found.shape}"
-        refuse(function, operand, got, f"a real number or an array of shape {np.shape(array)}")
+        refuse(function, operand, got, f"a real number or an array of shape {array.shape}")
     if (found < 0).any():
         refuse(function, operand, f"has {found.min()}", "nothing below 0")
     return error
@@ -291,8 +291,8 @@ class Attention:
 
         def column_sums(z: FloatArray) -> FloatArray:
             if not np.isfinite(z).all():
-                return np.full(z.shape, np.inf)
-            size = 2.0 ** min(np.ceil(np.log2(z.max())), 1023)  # or sums may overflow
+                return np.full_like(z, np.inf)
+            size = 2.0 ** min(np.ceil(np.log2(float(z.max()))), 1023)  # or sums may overflow
             rounded = rounded_up(np.nextafter(z / size, np.inf), Q.dtype)  # (h, n, 2 d_h)
             sums = vjp(np.zeros_like(rounded), rounded, "differentiate")
             return size * (sums.value.V.astype(np.float64) + sums.bound.V)  # (h, n, 2 d_h)
@@ -309,11 +309,11 @@ class Attention:
         """The heads of an array. Shapes: (n, d) -> (h, n, d_h)."""
         shape = x.shape[0], self.layer.heads, -1
         value, error = (a.reshape(shape).swapaxes(0, 1) for a in (x.value, x.error))  # (h, n, d_h)
-        return Bounded(np.ascontiguousarray(value), error)
+        return Bounded(np.ascontiguousarray(value, like=value), error)
 
     def _joined(self, value: FloatArray, *errors: FloatArray) -> Bounded:
         """Heads side by side, with the sum of the errors. Shapes: (h, n, d_h) each -> (n, d)."""
-        error = enlarged(np.sum(errors, axis=0, dtype=np.float64), value.dtype)  # (h, n, d_h)
+        error = enlarged(np.stack(errors).sum(axis=0, dtype=np.float64), value.dtype)  # (h, n, d_h)
         shape = value.shape[1], -1
         return Bounded(*(a.swapaxes(0, 1).reshape(shape) for a in (value, error)))  # (n, d)
 
@@ -321,4 +321,4 @@ class Attention:
 def rounded_up(bound: FloatArray, dtype: Any) -> FloatArray:
     """The bound in the dtype, not smaller."""
     rounded = bound.astype(dtype)
-    return cast("FloatArray", np.where(rounded < bound, np.nextafter(rounded, np.asarray(np.inf, dtype)), rounded))
+    return cast("FloatArray", np.where(rounded < bound, np.nextafter(rounded, rounded.dtype.type(np.inf)), rounded))

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from reference.bounded import FUNCTION, Bounded, matmul
 from reference.certificate import gamma, unit
 from reference.qkv import Wording
-from reference.shapes import FloatArray, check_operands, refuse
+from reference.shapes import FloatArray, check_operands, check_type, refuse
 from reference.softmax_attention import Array, f
 
 Loss: TypeAlias = Callable[[FloatArray], tuple[float, FloatArray, dict[str, FloatArray]]]
@@ -281,7 +281,7 @@ class CrossEntropyLoss:
         words, W_out = Wording("CrossEntropyLoss"), self.W_out
         check_operands(words.function, {"T": T, "W_out": W_out}, {"T": "n d", "W_out": "d d_voc"})
         _check_labels(words.function, self.labels, len(T), W_out.shape[1])
-        gold = np.arange(len(T)), self.labels  # the places where Y_gt is 1
+        gold = np.arange(len(T), like=T), self.labels  # the places where Y_gt is 1
         logits = self._logits(words.finite("T W_out", matmul(T, W_out)))  # (n, d_voc)
         u = np.exp(logits)  # (n, d_voc)
         value = words.finite("the loss", (np.log(u.sum(axis=1)) - logits[gold]).sum())  # number
@@ -301,7 +301,7 @@ class CrossEntropyLoss:
         and logarithm counts as eight roundings.
         """
         Z, u, tiny = T @ self.W_out, unit(T.dtype), float(np.finfo(T.dtype).tiny)  # (n, d_voc)
-        (n, d_voc), gold = Z.shape, (np.arange(len(self.labels)), self.labels)
+        (n, d_voc), gold = Z.shape, (np.arange(len(self.labels), like=Z.value), self.labels)
         subtraction = 4 * u * Z.size.max(axis=1, keepdims=True)  # (n, 1), of the maximum
         sigma = Z.error.max(axis=1, keepdims=True) + subtraction  # (n, 1)
         logits = self._logits(Z.value)  # (n, d_voc)
@@ -331,8 +331,7 @@ def _sum_error(units: Bounded) -> float:
 
 
 def _check_labels(function: str, labels: Any, n: int, d_voc: int) -> None:
-    if type(labels) is not np.ndarray:
-        refuse(function, "labels", f"has type {type(labels).__name__}", "a plain numpy.ndarray")
+    check_type(function, "labels", labels)
     if labels.dtype.kind not in "iu":
         refuse(function, "labels", f"has dtype {labels.dtype}", "integers")
     if labels.shape != (n,):

@@ -13,6 +13,7 @@ blocks taken from the other end.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -64,8 +65,8 @@ def masked_product(
 class RunningSum:
     """Vᵀ H of the rows seen so far. Blocks are added up in float64, so their number hardly adds to the rounding."""
 
-    def __init__(self, k: int, c: int) -> None:
-        self.total = np.zeros((k, c))  # (k, c)
+    def __init__(self, k: int, c: int, like: Any = None) -> None:
+        self.total = np.zeros((k, c), like=like)  # (k, c)
 
     def add(self, V: Array, H: Array) -> None:
         """Take in a block of rows. Shapes: V (b, k), H (b, c)."""

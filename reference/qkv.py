@@ -47,6 +47,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from reference import backend
 from reference.certificate import Head
 from reference.errors import AltgradError
 from reference.fast_qkv import Approximation, Method, QuerySide, approximation, prepare
@@ -54,7 +55,7 @@ from reference.polynomial import ExpPolynomial
 from reference.shapes import refuse, shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reference.shapes import FloatArray
 
@@ -110,7 +111,7 @@ def attention(Q: FloatArray, K: FloatArray, V: FloatArray, *, scale: float, caus
     """
     words = Wording("attention")
     _check_causal(words.function, Q, K, causal)
-    output = np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype)  # (..., n, e)
+    output = np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype, like=Q)  # (..., n, e)
     for head in np.ndindex(Q.shape[:-2]):
         output[head] = forward(Q[head], K[head], V[head], scale, causal, words)
     return output
@@ -233,23 +234,27 @@ def fast_attention_vjp(
 def _heads(
     Q: FloatArray, K: FloatArray, V: FloatArray, scale: float, causal: bool, dO: FloatArray | None = None
 ) -> tuple[list[tuple[int, ...]], list[Head]]:
-    """The index of each head and what gives its rows."""
-    indices = list(np.ndindex(Q.shape[:-2]))
+    """The index of each head and what gives its rows; or one index for all of them, where they are taken at once."""
+    indices: list[tuple[int, ...]] = [()] if backend.in_use().fast else list(np.ndindex(Q.shape[:-2]))
     sizes = Q.shape[-2], K.shape[-2], Q.shape[-1], V.shape[-1]
     heads = [
         Head(
-            *sizes, Q.dtype, scale, causal, Q[i].__getitem__, K[i].__getitem__, V[i].__getitem__,
-            None if dO is None else dO[i].__getitem__,
+            *sizes, Q.dtype, scale, causal, _rows_of(Q[i]), _rows_of(K[i]), _rows_of(V[i]),
+            None if dO is None else _rows_of(dO[i]),
         )
         for i in indices
     ]  # fmt: skip
     return indices, heads
 
 
+def _rows_of(array: FloatArray) -> Callable[[slice], FloatArray]:
+    return lambda rows: array[..., rows, :]
+
+
 @np.errstate(all="ignore")
 def forward(Q: FloatArray, K: FloatArray, V: FloatArray, scale: float, causal: bool, words: Wording) -> FloatArray:
     """One head of `attention`, for checked operands."""
-    output = np.empty((len(Q), V.shape[1]), Q.dtype)  # (n, e)
+    output = np.empty((len(Q), V.shape[1]), Q.dtype, like=Q)  # (n, e)
     for rows, keys in _blocks(len(Q), len(K), causal):
         output[rows] = _weights(_scaled(scale, Q[rows], words), K[keys], rows, causal, words) @ V[keys]  # (b, e)
     return words.finite(f"the output softmax(scale {words.Q} {words.K}ᵀ) {words.V}", output)
@@ -283,13 +288,13 @@ def fast_forward(
     """`fast_attention`, for checked operands."""
     indices, heads = _heads(Q, K, V, scale, causal)
     fast, chosen = prepare(heads, rtol, polynomial, "differentiate", words, certify)
-    output = np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype)  # (..., n, e)
+    output = np.empty((*Q.shape[:-1], V.shape[-1]), Q.dtype, like=Q)  # (..., n, e)
     bound = np.empty_like(output) if certify else None  # (..., n, e)
     for head, one in zip(indices, fast, strict=True):
         for rows, value, error in one.output():
-            output[head][rows] = value
+            output[head][..., rows, :] = value
             if bound is not None:
-                bound[head][rows] = error
+                bound[head][..., rows, :] = error
     words.finite("the output", output)
     return approximation(output, bound, fast, chosen)
 
@@ -306,7 +311,7 @@ def fast_backward(
     bound = QKVGradient(np.empty_like(Q), np.empty_like(K), np.empty_like(V)) if certify else None
     for head, one in zip(indices, fast, strict=True):
         for block in one.gradient():
-            rows = block.rows
+            rows = ..., block.rows, slice(None)
             if isinstance(block, QuerySide):
                 value.Q[head][rows] = block.dQ
                 if bound:
@@ -374,4 +379,4 @@ def _score_cotangent(
 def _fill_future(block: FloatArray, rows: slice, value: float) -> None:
     """Set the pairs that a causal mask hides, all of them in the block's last columns, in place."""
     square = block[:, rows.start :]  # (b, b), a view
-    square[~np.tri(len(square), dtype=bool)] = value
+    square[~np.tri(len(square), dtype=bool, like=block)] = value

@@ -98,7 +98,7 @@ def which_bin(lengths: Any, bins: int, fixed: Fixed) -> Any:
 
 def largest_inverse(D: Any, rho: Any) -> float:
     """The largest 1/D, of row sums that have a correct digit. Shapes: (b, 1) both."""
-    return float((1 / D[np.isfinite(rho)]).max(initial=0))
+    return float(np.where(np.isfinite(rho), 1 / D, 0).max())
 
 
 def relative_rounding(numbers: Numbers, fixed: Fixed) -> Any:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Protocol, TypeAlias,
 import numpy as np
 from numpy.typing import NDArray
 
+from reference import backend
 from reference.errors import AltgradError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def shapes(**specs: str) -> Callable[[Callable[P, R]], Checked[P, R]]:
                 raise TypeError(f"{name}: {error}") from None
             operands = {operand: call.arguments[operand] for operand in specs}
             dtype = check_operands(name, operands, specs)
-            call.arguments |= {operand: np.ascontiguousarray(array) for operand, array in operands.items()}
+            call.arguments |= {operand: np.ascontiguousarray(array, like=array) for operand, array in operands.items()}
             if "scale" in call.arguments:
                 optional = signature.parameters["scale"].default is None
                 call.arguments["scale"] = _real_scale(name, call.arguments["scale"], optional, dtype)
@@ -89,7 +90,8 @@ def check_operands(function: str, operands: Mapping[str, Any], specs: Mapping[st
     sizes: Sizes = {}
     first, *_ = operands
     for operand, array in operands.items():
-        _check_type(function, operand, array)
+        check_type(function, operand, array)
+        _check_dtype(function, operand, array.dtype)
         if array.dtype != operands[first].dtype:
             refuse(function, operand, f"has dtype {array.dtype}", f"{operands[first].dtype}, the dtype of {first}")
         _check_shape(function, operand, array.shape, specs[operand], sizes)
@@ -98,12 +100,24 @@ def check_operands(function: str, operands: Mapping[str, Any], specs: Mapping[st
     return dtype
 
 
-def _check_type(function: str, operand: str, array: object) -> None:
-    if type(array) not in (np.ndarray, np.memmap):  # other subclasses redefine * and @, or hide entries
-        refuse(function, operand, f"has type {type(array).__name__}", "a plain numpy.ndarray")
-    dtype = cast("FloatArray", array).dtype
+def check_type(function: str, operand: str, array: object) -> None:
+    """AltgradError if it is not an array of the backend in use, or lies elsewhere."""
+    own = backend.in_use()
+    if type(array) not in own.types:
+        refuse(function, operand, f"has type {_type_name(array, own)}", own.name)
+    if own.device is not None and cast("Any", array).device != own.device:
+        refuse(function, operand, f"is on {cast('Any', array).device}", f"{own.device}, the current device")
+
+
+def _check_dtype(function: str, operand: str, dtype: np.dtype[Any]) -> None:
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         refuse(function, operand, f"has dtype {dtype}", "float32 or float64 in native byte order")
+
+
+def _type_name(array: object, own: backend.Backend) -> str:
+    """The name of its type, with the library's where the names alone would be the same."""
+    name = type(array).__name__
+    return f"{type(array).__module__}.{name}" if any(name == one.__name__ for one in own.types) else name
 
 
 def _check_shape(function: str, operand: str, shape: tuple[int, ...], spec: str, sizes: Sizes) -> None:
@@ -125,7 +139,7 @@ def _check_shape(function: str, operand: str, shape: tuple[int, ...], spec: str,
 def _check_finite(function: str, operand: str, array: FloatArray) -> None:
     finite = np.isfinite(array)
     if not finite.all():
-        first = tuple(int(i) for i in np.unravel_index(np.argmin(finite), array.shape))
+        first = tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), array.shape))
         refuse(function, operand, f"has {array[first]} at index {first}", "finite entries")
 
 

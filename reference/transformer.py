@@ -40,13 +40,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from flint import arb
-from scipy import special
 
+from reference import backend
 from reference.chain_rule import Gradient
 from reference.input_gradient import gradient_X, gradient_X_printed
 from reference.loss import Loss
 from reference.qkv import QKVGradient, Wording, backward, forward
-from reference.shapes import FloatArray, check_operands, refuse
+from reference.shapes import FloatArray, check_operands, check_type, refuse
 from reference.softmax_attention import Array, Attn_QKV
 
 Entrywise: TypeAlias = Callable[[Any], Any]  # an array to one of its shape
@@ -649,7 +649,7 @@ def identity_prime(x: Array) -> Array:
 def _normal_cdf(x: Array) -> Array:
     """Φ(x); of floats without the cancellation of 1 + erf."""
     if not _holds_objects(x):
-        return special.ndtr(x)
+        return backend.in_use().ndtr(x)
     erf = np.frompyfunc(lambda entry: entry.erf(), 1, 1)
     return (1 + erf(x / arb(2).sqrt())) / 2
 
@@ -664,7 +664,7 @@ def _constant(number: int, x: Array) -> Array:
 
 
 def _holds_objects(x: Array) -> bool:
-    return np.asarray(x).dtype == object
+    return (x if hasattr(x, "dtype") else np.asarray(x)).dtype.kind == "O"
 
 
 ACTIVATIONS: dict[str, tuple[Entrywise, Entrywise]] = {
@@ -789,8 +789,8 @@ def gradient_step(layers: Sequence[Layer], gradient: ModelGradient, rate: float)
     Shapes: as in `transformer_gradient`, from which `gradient` comes or from `fast_transformer_gradient(...).value`.
     Cost: O(m d²).
 
-    Raises AltgradError for another number of layers than of gradients, for a rate that is not a finite number, and
-    where a weight overflows.
+    Raises AltgradError for another number of layers than of gradients, for weights or gradients that are no arrays,
+    for a rate that is not a finite number, and where a weight overflows.
 
     >>> one = np.ones((1, 1))
     >>> layer = Layer(W_Q=one, W_K=one, W_V=one, W_g=one, activation="identity")
@@ -806,6 +806,9 @@ def gradient_step(layers: Sequence[Layer], gradient: ModelGradient, rate: float)
     stepped = []
     for i, (layer, one) in enumerate(zip(layers, gradient.layers, strict=True), 1):
         words = Wording(f"{function}: layer {i}")
+        for name in WEIGHTS:
+            check_type(function, f"{name} of layer {i}", getattr(layer, name))
+            check_type(function, f"the gradient on {name} of layer {i}", getattr(one, name))
         weights: dict[str, Any] = {
             name: words.finite(name, getattr(layer, name) - float(rate) * getattr(one, name), "a smaller rate")
             for name in WEIGHTS
@@ -945,7 +948,7 @@ def _checked_layer(function: str, i: int, layer: Layer, X: FloatArray) -> Step:
 
         return of
 
-    weights: dict[str, Any] = {name: np.ascontiguousarray(getattr(layer, name)) for name in WEIGHTS}
+    weights: dict[str, Any] = {name: np.ascontiguousarray(getattr(layer, name), like=X) for name in WEIGHTS}
     layer = replace(layer, **weights)
     return Step(
         layer, checked("φ(Z W_g)", phi), checked("φ′(Z W_g)", phi_prime), words,
@@ -1013,7 +1016,7 @@ def _returned(function: str, what: str, array: Any, X: FloatArray, spec: str = "
 
 
 def _copied(array: FloatArray) -> FloatArray:
-    return np.array(array, order="C")
+    return np.array(array, order="C", like=array)
 
 
 def _is_pair_of_functions(pair: object) -> bool:
