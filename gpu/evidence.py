@@ -9,7 +9,6 @@ finished. Where there is no device it writes nothing and exits with 1.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import platform
@@ -25,11 +24,11 @@ from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
 from gpu import device, evidence_properties, evidence_times
+from gpu.sources import sources
 from reference.errors import AltgradError
 
 SCHEMA = "altgrad-device/1"
 MINUTES = 9.0
-SOURCES = "*.py", "*.cu", "*.cuh"
 PACKAGES = "numpy", "cupy-cuda13x", "cupy-cuda12x", "torch", "altgrad"
 TOOLS = "memcheck", "racecheck"
 FAULTS_FOUND = 99  # the checkers' exit status if they found anything
@@ -104,7 +103,7 @@ def write(file: Path, data: Any) -> None:
     Path(temporary.name).replace(file)
 
 
-# --- the machine and the sources
+# --- the machine
 
 
 def this_machine() -> Machine:
@@ -161,15 +160,6 @@ def _driver() -> str:
 def _versions() -> dict[str, str]:
     installed = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
     return {name: installed[name] for name in PACKAGES if name in installed}
-
-
-def sources(folder: Path = Path(__file__).parent) -> str:
-    """The sha256 of the sources of `gpu/`: names and contents, by name."""
-    found = hashlib.sha256()
-    for path in sorted({p for pattern in SOURCES for p in folder.rglob(pattern)}, key=lambda p: p.as_posix()):
-        content = path.read_bytes().replace(b"\r\n", b"\n")
-        found.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode() + content)
-    return found.hexdigest()
 
 
 # --- the checkers of memory and races

@@ -225,12 +225,12 @@ class Tally:
         self.planted[name] = max(found, self.planted.get(name, 0.0))
 
 
-def part(machine: Any, left: Callable[[], float], examples: int = EXAMPLES) -> Iterator[dict[str, Any]]:
+def part(machine: Any, left: Callable[[], float]) -> Iterator[dict[str, Any]]:
     """All properties, by name, after each tenth example."""
     names = [name for name in FALSE_OF if machine.torch or name != "autodiff"]
     tallies = {name: Tally(CLAIMS[name]) for name in names}
     start = time.monotonic()
-    for i in range(examples):
+    for i in range(EXAMPLES):
         try_case(machine, draw(i), tallies, planted=i % EVERY == 0)
         if i % 10 == 9:
             yield {name: asdict(tally) for name, tally in tallies.items()}
