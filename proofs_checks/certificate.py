@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import log2
 from typing import Any, ClassVar, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
-from flint import arb, ctx
+from flint import arb, arb_series, ctx
 from hypothesis.strategies import SearchStrategy
 
 import reference
@@ -38,8 +39,9 @@ from proofs_checks.inequality import exceeds, over
 from proofs_checks.instances import Array, Instance, layers, odd_scale, paper_scale, small, unit_scale
 from proofs_checks.property import PropertyTrial
 from proofs_checks.record import Check, Claim, Form, Part, Statement
-from proofs_checks.symbols import Symbols
+from proofs_checks.symbols import Symbols, total
 from proofs_checks.trial import Counterexample, Extreme
+from reference import fast_transformer
 from reference.fast_qkv import METHODS, Method
 from reference.polynomial import taylor
 
@@ -175,6 +177,7 @@ class Model(NamedTuple):
 
 RTOLS = {np.dtype(np.float32): (0.1, 1e-2), np.dtype(np.float64): (0.1, 1e-3, 1e-6)}
 WEIGHTS = ("W_Q", "W_K", "W_V", "W_g")
+LAST = ("dL/dW_V of layer m", "dL/dW_g of layer m")
 SMOOTH = ("tanh", "gelu", "identity")
 
 
@@ -192,8 +195,9 @@ class ModelTrial(CertificateTrial):
     def scope(self) -> str:
         return (
             "m ≤ 3 layers, n ≤ 3, d ≤ 2, entries of X within ±2, row sums of weights within ±1/4, tanh, gelu and the"
-            " identity, with and without residual connections, one head and d heads, masked and unmasked, ⟨G, T_m⟩ as"
-            " loss, rtol from 0.1 to 1e-6 (float32: 0.01), all methods; exact values in balls"
+            " identity, with and without residual connections, one head and d heads, masked and unmasked, half of the"
+            " last layers with scores of 0, ⟨G, T_m⟩ as loss, rtol from 0.1 to 1e-6 (float32: 0.01), all methods;"
+            " exact values in balls"
         )
 
     @property
@@ -236,7 +240,16 @@ def model_of(instance: Instance, dtype: Any = None) -> Model:
         LayerData(transposed if i % 2 else weights, heads, instance.causal, residual, activation) for i in range(depth)
     )
     rtols = RTOLS[X.dtype]
-    return Model(layers, X, drawn["G"], rtols[choice % len(rtols)], METHODS[choice // len(rtols) % len(METHODS)])
+    rtol, choice = rtols[choice % len(rtols)], choice // len(rtols)
+    method, choice = METHODS[choice % len(METHODS)], choice // len(METHODS)
+    if depth > 1 and choice % 2:
+        layers = (*layers[:-1], flattened(layers[-1]))
+    return Model(layers, X, drawn["G"], rtol, method)
+
+
+def flattened(layer: LayerData) -> LayerData:
+    """The layer with scores of 0, whose attention is exact: all error in it comes from the layers before."""
+    return layer._replace(weights=layer.weights | {"W_Q": 0 * layer.weights["W_Q"]})
 
 
 # --- the claims
@@ -257,11 +270,19 @@ def gradient(X: Array, W: Array, W_V: Array, G: Array, *, scale: float, causal: 
 
 
 def model_gradient(model: Model) -> Pairs:
-    """What `fast_transformer_gradient` returns: on X and on the weights of the first layer."""
+    """What `fast_transformer_gradient` returns: the loss, and its gradients on X and on weights of two layers."""
     layers, loss = [*map(layer_of, model.layers)], reference.LinearLoss(model.G)
     fast = reference.fast_transformer_gradient(layers, model.X, loss, rtol=model.rtol, method=model.method)
-    first = [(getattr(fast.value.layers[0], name), getattr(fast.bound.layers[0], name)) for name in WEIGHTS]
-    return [(fast.value.X, fast.bound.X), *first]
+    some = [
+        (getattr(fast.value.layers[i], name), getattr(fast.bound.layers[i], name)) for i, name in gradients_of(model)
+    ]
+    return [(np.array(fast.value.value), np.array(fast.bound.value)), (fast.value.X, fast.bound.X), *some]
+
+
+def gradients_of(model: Model) -> list[tuple[int, str]]:
+    """Which gradients on weights are tried: all of the first layer, and of the last one those that need no scores."""
+    last = len(model.layers) - 1
+    return [*((0, name) for name in WEIGHTS), (last, "W_V"), (last, "W_g")]
 
 
 def layer_of(data: LayerData) -> reference.Layer:
@@ -284,7 +305,7 @@ def exact_gradient(symbols: Symbols) -> list[Array]:
 
 
 def exact_model_gradient(symbols: Symbols) -> list[Array]:
-    """The gradient of ⟨G, T_m⟩, the coefficient of t in the model on power series."""
+    """⟨G, T_m⟩ and its gradients, the coefficients of 1 and of t in the model on power series."""
     model = model_of(symbols.instance)
     weights = {f"{name} {i}": layer.weights[name] for i, layer in enumerate(model.layers) for name in WEIGHTS}
     operands = {"X": balls(model.X)} | {name: balls(W) for name, W in weights.items()}
@@ -295,8 +316,12 @@ def exact_model_gradient(symbols: Symbols) -> list[Array]:
             T = layer_on_series(T, {name: lifted[f"{name} {i}"] for name in WEIGHTS}, layer)
         return T
 
-    wanted = ["X", *(f"{name} 0" for name in WEIGHTS)]
-    return [contracted(balls(model.G), ball_jacobian(output, operands, name)) for name in wanted]
+    constant = {name: [[arb_series([x]) for x in row] for row in operand] for name, operand in operands.items()}
+    last = np.array([[x[0] for x in row] for row in output(constant)], dtype=object)  # (n, d)
+    loss = total((balls(model.G) * last).flat)
+    wanted = ["X", *(f"{name} {i}" for i, name in gradients_of(model))]
+    gradients = [contracted(balls(model.G), ball_jacobian(output, operands, name)) for name in wanted]
+    return [np.array(loss, dtype=object), *gradients]
 
 
 ACTIVATIONS = {"tanh": TANH, "gelu": GELU, "identity": IDENTITY}
@@ -371,6 +396,17 @@ def model_unscaled(model: Model) -> Pairs:
     return model_gradient(model._replace(layers=tuple(map(unscaled, model.layers))))
 
 
+def model_unmoved(model: Model) -> Pairs:
+    """False: as if no attention passed on the errors of its operands."""
+    with patch.object(fast_transformer, "output_moved", unmoved):
+        return model_gradient(model)
+
+
+def unmoved(Q: Any, K: Any, V: Any, scale: float) -> Array:
+    """No error."""
+    return np.zeros(V.shape)
+
+
 def model_last_layer(model: Model) -> Pairs:
     """False: the gradients of the last layer for those of the first."""
     return model_gradient(model._replace(layers=model.layers[-1:]))
@@ -408,15 +444,25 @@ STATEMENTS: tuple[Statement, ...] = (
             ),
             _part(
                 "model",
-                "|value − gradient| ≤ bound, entry by entry, for a model of several layers whose forward pass is"
-                " approximate too, for fast_transformer_gradient",
+                "|value − exact| ≤ bound, entry by entry, for the loss and the gradients of a model of several layers"
+                " whose forward pass is approximate too, for fast_transformer_gradient",
                 model_gradient,
-                ModelTrial(exact_model_gradient, ("dL/dX", *(f"dL/d{name} of layer 1" for name in WEIGHTS))),
+                ModelTrial(
+                    exact_model_gradient,
+                    (
+                        "L",
+                        "dL/dX",
+                        *(f"dL/d{name} of layer 1" for name in WEIGHTS),
+                        "dL/dW_V of layer m",
+                        "dL/dW_g of layer m",
+                    ),
+                ),
                 {
                     "a sixteenth of the bound": model_sixteenth,
                     "no mask": model_unmasked,
                     "scores without 1/d_h": model_unscaled,
                     "the last layer for all": model_last_layer,
+                    "errors not passed on": model_unmoved,
                 },
             ),
         ),

@@ -47,8 +47,8 @@ def calls(found: Count) -> int:
 
 def widest(found: Count) -> int:
     """Columns of the largest array, of n rows, for each column of the factors of f."""
-    fast = found.value
-    return found.largest // (fast.value.X.nbytes // fast.value.X.shape[1] * int(fast.rank))
+    X, k = found.value.value.X, found.value.rank
+    return found.largest // int(X.itemsize * len(X) * k)
 
 
 def operands(sizes: Mapping[str, int], shapes: Mapping[str, str], seed: int = 0) -> dict[str, Any]:

@@ -110,7 +110,8 @@ def one_each(n: int) -> int:
 
 def cumulated(U0: Array, V0: Array, v: Array) -> Array:
     """The same product by one cumulative sum."""
-    return (U0 * np.add.accumulate(V0 * v[:, None], axis=0)).sum(axis=1)  # (n,)
+    Y: Array = (U0 * np.add.accumulate(V0 * v[:, None], axis=0)).sum(axis=1)  # (n,)
+    return Y
 
 
 def in_two(U0: Array, V0: Array, v: Array) -> Array:

@@ -1061,11 +1061,14 @@ STATEMENTS: tuple[Statement, ...] = (
                 " of f"
                 " is.",
                 forms=(
-                    theorems.vanishes(theorems.AS_PRINTED, "g_v as printed, exact factors"),
+                    theorems.vanishes(theorems.AS_PRINTED, "g_v as printed, exact factors and forward pass"),
                     theorems.vanishes(theorems.KINK, theorems.ANY_RELU),
                     replace(
                         theorems.theorem(theorems.ONE_LAYER, theorems.ONE),
                         implication=f"{theorems.TO_POLY}. The same for dL/dW and dL/dW_V (own/theorem: one layer)",
+                    ),
+                    theorems.given_and_repaired(
+                        theorems.REPAIRED, ". The same for dL/dW and dL/dW_V (own/theorem: one layer)"
                     ),
                 ),
             ),
@@ -1078,7 +1081,8 @@ STATEMENTS: tuple[Statement, ...] = (
             "one layer (m = 1)",
         ),
         uses=("1.3", "3.1", "5.1", "5.2", "5.3"),
-        note="m = n^{o(1)} and m = 1 are both printed.",
+        note="m = n^{o(1)} and m = 1 are both printed. The theorem names no algorithm; its proof and Algorithm 1's comments"
+        " do. Whether any other algorithm takes n^{1+o(1)} time is not tried here, but cited (time).",
     ),
     Statement(
         id="5.1",

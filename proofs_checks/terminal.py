@@ -134,7 +134,7 @@ def print_findings(console: Console, judged: Iterable[Judgement], record: Mappin
         if p.refuted_readings:
             say(console, f"refuted as printed{': ' + ' | '.join(p.refuted_readings) if in_some else ''}", 6)
         for f in p.hypotheses:
-            say(console, f"holds as printed if {f.form.reading} ({f.verdict.word})", 6)
+            say(console, f"holds if {f.form.reading} ({f.verdict.word})", 6)
         if p.verdict.standing not in ("refuted", "needs a hypothesis"):
             where = " | ".join(p.holding_readings) if in_some else p.verdict.detail
             say(console, f"{p.verdict}{f': {where}' if where else ''}", 6)

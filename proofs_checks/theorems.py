@@ -7,6 +7,7 @@ weights f̃ at every layer, made from its own scores, off by factors in [1, κ] 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -40,7 +41,7 @@ from proofs_checks.polynomial import Accuracy, PolynomialTrial, least_degree_of_
 from proofs_checks.record import Claim, Form, Part, Statement
 from proofs_checks.symbols import Symbols, table, total
 from reference import error_bounds as bounds
-from reference import low_rank, polynomial
+from reference import fast_gradient, low_rank, polynomial
 
 KAPPAS = (2, 1 + 2.0**-20, 10)
 SIZES = (1, 2.0**-3, 2.0**-6)  # of the largest entries: where scores are small, little is lost
@@ -106,6 +107,8 @@ class Model(Symbols):
     x_1 draws what, κ, and how f̃ is off.
     """
 
+    which = "m ≤ 3, κ from 1 + 2⁻²⁰ to 10"
+    phis = "identity, tanh and gelu"
     most = 3
 
     @property
@@ -288,6 +291,7 @@ class Model(Symbols):
 
 
 class OneLayer(Model):
+    which = "one layer, κ from 1 + 2⁻²⁰ to 10"
     most = 1
 
 
@@ -312,6 +316,68 @@ def errors_W_V(model: Model) -> Array:
     return table(lambda i: largest([found[i] - model.exact_gradient(f"W_V {i}")]), model.m)
 
 
+class GivenForward(OneLayer):
+    """One layer whose forward pass is exact, in n² d operations: f̃ is used backwards only, φ may be ReLU.
+
+    Where the slope of φ jumps does not matter then, as long as φ has a derivative at what it is given.
+    """
+
+    which = "one layer with exact states, κ from 1 + 2⁻²⁰ to 10"
+    phis = "identity, tanh, gelu and ReLU"
+    curvature = arb(0)
+    g_error = arb(0)
+
+    @property
+    def _smooth(self) -> tuple[Activation, Fraction, Fraction]:
+        return (RELU, Fraction(1), Fraction(0)) if self._choice // 108 % 2 else super()._smooth
+
+    @cached_property
+    def approximate_pass(self) -> Pass:
+        taken = Pass(self, approximate=False)
+        ((T, layer),) = zip(taken.states[:-1], self.layers, strict=True)
+        taken.f = [[self.weights_of(T, W, 0, approximate=True) for W in layer.Ws]]
+        return taken
+
+
+def away_from_kink(instance: Instance) -> bool:
+    """φ has a derivative at each entry of Z W_g: none is 0."""
+    model = GivenForward(instance)
+    with ctx.workprec(BITS):
+        ((Z, layer),) = zip(model.exact_pass.Z, model.layers, strict=True)
+        return bool(model._smooth[0] is not RELU or all(x != 0 for x in (Z @ layer.W_g).flat))
+
+
+def errors_T(model: Model) -> Array:
+    """The largest error of an entry of T_i, for each layer."""
+    passes = model.approximate_pass.states, model.exact_pass.states
+    off = [largest([approximate - exact]) for approximate, exact in zip(*passes, strict=True)]
+    return table(lambda i: off[i + 1], model.m)
+
+
+class Steep(Model):
+    """Two or three layers, scores of about 0, columns of T_0 of mean 0, W_V and W_g times 16, κ = 1 + 2⁻²⁰.
+
+    Exact states behind the first layer are about 0, so that what is off there has come from the layer before.
+    """
+
+    which = "m = 2 and 3, scores of about 0, columns of T_0 of mean 0, W_V and W_g up to 16, κ = 1 + 2⁻²⁰"
+    kappa = arb(KAPPAS[1])
+
+    @property
+    def m(self) -> int:
+        return 2 + self._choice % 2
+
+    @cached_property
+    def T_0(self) -> Array:
+        X = self._sized("X")
+        centred: Array = X - X.sum(axis=0) / self.n
+        return centred
+
+    def _layer_of(self, W_Q: Array, W_K: Array, W_V: Array, W_g: Array) -> Layer:
+        layer = super()._layer_of(W_Q, W_K, W_V, W_g)
+        return Layer([W / 2**40 for W in layer.Ws], 16 * layer.W_V, 16 * layer.W_g)
+
+
 @dataclass(frozen=True)
 class ModelTrial(BoundTrial):
     """As `BoundTrial`, on models."""
@@ -323,10 +389,10 @@ class ModelTrial(BoundTrial):
 
     @property
     def scope(self) -> str:
-        count = "one layer" if self.model.most == 1 else f"m ≤ {self.model.most}"
         return (
-            f"{count}, n ≤ 3, d ≤ 3, with and without mask, heads and residual connections, φ one of identity, tanh"
-            " and gelu, two losses, κ from 1 + 2⁻²⁰ to 10, f̃ off at will within it; balls"
+            f"{self.model.which}, n ≤ 3, d ≤ 3, with and without mask, heads and residual connections, φ one of"
+            f" {self.model.phis}, two losses, f̃ off at will within κ; balls"
+            + (f", {self.hypothesis}" if self.hypothesis else "")
         )
 
     @property
@@ -526,6 +592,27 @@ class TurnedBack(Turned):
     transposed = True
 
 
+class TurnedInput(Turned):
+    """g_t as Algorithm 1 prints it, and as it is repaired, both with f itself."""
+
+    @cached_property
+    def error(self) -> arb:
+        given = {
+            "X": self.X,
+            "W": self.W,
+            "W_V": self.W_V,
+            "G": self.G,
+            "U1": self.f,
+            "V1": ground_truth.balls(gaps.identity(self.n)),
+        }
+        g_t = fast_gradient.g_t(**given, scale=self.scale) if self.transposed else fast_gradient.g_t_printed(**given)
+        return largest([g_t - self.dL_dX])
+
+
+class TurnedInputBack(TurnedInput):
+    transposed = True
+
+
 def one_key(n: int, kind: type[Turned] = Turned) -> Turned:
     """One key has half of the weight or more in every row: X_1 = (1, 1), other rows (0, 1), and only G_11 is not 0."""
     X, G = ([[int(i == 0), other] for i in range(n)] for other in (1, 0))
@@ -535,6 +622,14 @@ def one_key(n: int, kind: type[Turned] = Turned) -> Turned:
 
 def one_key_turned(n: int) -> Turned:
     return one_key(n, TurnedBack)
+
+
+def one_key_for_input(n: int) -> Turned:
+    return one_key(n, TurnedInput)
+
+
+def one_key_for_input_turned(n: int) -> Turned:
+    return one_key(n, TurnedInputBack)
 
 
 class Fresh(Witness):
@@ -640,6 +735,22 @@ def second_order(eta: Any) -> Any:
     return eta * eta / 4
 
 
+def states_from_true_ones(
+    m: int, d: int, rho: Any, omega: Any, scale: Any, eta: Any, slope: Any, residual: int
+) -> Array:
+    """False: what a layer adds of its own, as if the states before it were exact."""
+    return np.repeat(bounds.model_state_error(1, d, rho, omega, scale, eta, slope, residual), m)
+
+
+def W_V_with_true_states(
+    m: int, d: int, rho: Any, omega: Any, scale: Any, eta: Any, slope: Any, curvature: Any, residual: int,
+    g_size: Any, g_error: Any,
+) -> Array:  # fmt: skip
+    """False: as if Tᵀ and the scores in Tᵀ fᵀ G were those of the exact pass."""
+    errors = bounds.model_errors(m, d, rho, omega, scale, eta, slope, curvature, residual, g_size, g_error)
+    return np.array([rho * (e.dG + (np.exp(eta) - 1) / 2 * e.G) for e in errors])
+
+
 class Polynomials:
     """An error of 1/n^b before a residual connection around H with dH/dX = n I, d = 1."""
 
@@ -713,6 +824,15 @@ FALSE_VANISHING: dict[str, Claim] = {"1/2": twice_vanishing, "1/8": half_vanishi
 AS_PRINTED = FamilyTrial(
     "the largest error of an entry of g_v, f exact", error, one_key, one_key_turned, "fᵀ for f", (4, 8, 16), ("n", "d")
 )
+INPUT_AS_PRINTED = FamilyTrial(
+    "the largest error of an entry of g_t, f exact",
+    error,
+    one_key_for_input,
+    one_key_for_input_turned,
+    "g_t as repaired",
+    (4, 8, 16),
+    ("n", "d"),
+)
 KINK = FamilyTrial(LARGEST_ERROR, error, kink, no_kink, "φ = tanh for ReLU", (4, 8, 16), ("n", "d"))
 KINK_AROUND = replace(KINK, witness=kink_with_residuals, control=no_kink_with_residuals)
 GROWTH = FamilyTrial(
@@ -770,6 +890,15 @@ TO_POLY = (
 )
 
 
+FORWARD_GIVEN = "forward pass given, its n² d operations not counted: T_0, Attn_1 and so G_1 exact"
+GIVEN_TO_POLY = (
+    "with ω, ρ, L and |dL/dT_1|₁ at most n^c the right side, Λ(e^η − 1)|G_1|₁, is at most n^{c'} (e^η − 1) for some"
+    " c' that depends on c alone, so at most n^{−k} for η ≤ n^{−c'−k−1} and large n. η = ln κ ≤ 3ε for a relative"
+    " error ε ≤ 1/3 of the polynomial (own/polynomial). Neither φ′ nor dL/dT_1 is taken at another place, so they may"
+    " jump. g_0 multiplies the error by d ω L more (H.2)"
+)
+
+
 def vanishes(trial: FamilyTrial, reading: str) -> Form:
     """A printed error of 1/poly(n), and a family on which it is not small."""
     return gaps.falls(trial, bounds.vanishing, FALSE_VANISHING, reading=reading, necessary=SMALL)
@@ -778,6 +907,17 @@ def vanishes(trial: FamilyTrial, reading: str) -> Form:
 def written(trial: FamilyTrial, reading: str) -> Form:
     """A printed time of n^{1+o(1)}, and a family on which U1 alone has n² entries."""
     return gaps.falls(trial, low_rank.few_entries, gaps.FALSE_ENTRIES, reading=reading, necessary=gaps.WRITTEN)
+
+
+def given(trial: FamilyTrial, reading: str) -> Form:
+    """A printed error of 1/poly(n) with all states and G_1 exact, and a family on which it is not small."""
+    return vanishes(trial, f"{FORWARD_GIVEN}; {reading}")
+
+
+def given_and_repaired(reading: str, implication: str = "") -> Form:
+    """The error with all states and G_1 exact, by the repaired formulas."""
+    made = form(bounds.model_X_error, GIVEN_FORWARD, FALSE_X, role="repaired", reading=f"{reading}; {FORWARD_GIVEN}")
+    return replace(made, implication=f"{GIVEN_TO_POLY}{implication}")
 
 
 def theorem(trial: ModelTrial, reading: str) -> Form:
@@ -804,14 +944,44 @@ FALSE_W_V: dict[str, Claim] = {
 }
 ONE_LAYER = ModelTrial("Σ of the errors of all entries of dL/dT_0", error_X, model=OneLayer)
 MANY_LAYERS = replace(ONE_LAYER, model=Model)
+GIVEN_FORWARD = replace(
+    ONE_LAYER, model=GivenForward, assumed=away_from_kink, hypothesis="φ differentiable at each entry of Z_1 W_g"
+)
+
+
+FALSE_T: dict[str, Claim] = {
+    "f̃ taken for f": Altered(bounds.model_state_error, nothing, "eta"),
+    "a tenth": Altered(bounds.model_state_error, tenth),
+}
+STATES = ModelTrial("the largest error of an entry of T_i, layer by layer", errors_T)
+BY_W_V = ModelTrial("the largest error of an entry of dL/dW_V, layer by layer", errors_W_V)
+
+
+def with_steep(made: Form, trial: ModelTrial, false: Mapping[str, Claim]) -> Form:
+    """The form, tried on steep models as well, which tell what a layer is given from what it adds."""
+    (check,) = made.checks
+    return replace(made, checks=(check, replace(check, trial=replace(trial, model=Steep), false=false)))
 
 
 def parts(model: type[Model]) -> tuple[Part, ...]:
-    """The bounds on the three gradients."""
+    """The bounds on the states and on the three gradients."""
+    of_T = form(bounds.model_state_error, replace(STATES, model=model), FALSE_T)
     of_X = replace(ONE_LAYER, model=model)
     of_W = ModelTrial("the largest error of an entry of dL/d(W_Q W_Kᵀ), layer by layer", errors_W, model=model)
-    of_W_V = ModelTrial("the largest error of an entry of dL/dW_V, layer by layer", errors_W_V, model=model)
-    return (
+    of_W_V = form(bounds.model_W_V_error, replace(BY_W_V, model=model), FALSE_W_V)
+    if model is Model:
+        given: dict[str, Claim] = {"the states before taken for exact": states_from_true_ones}
+        of_T = with_steep(of_T, STATES, {**FALSE_T, **given})
+        given = {"states taken for exact": W_V_with_true_states, "a tenth": FALSE_W_V["a tenth"]}
+        of_W_V = with_steep(of_W_V, BY_W_V, given)
+    made = (
+        Part(
+            kind="inequality",
+            name="states",
+            claim="‖T̃_i − T_i‖∞ ≤ t_i = (r + dωL) z_i, z_i = r t_{i−1} + dω(t_{i−1} + ρ(η/2 + σ_i)),"
+            " σ_i = 2|τ|d²ωρ t_{i−1}, t_0 = 0",
+            forms=(of_T,),
+        ),
         Part(
             kind="inequality",
             name="dX",
@@ -829,7 +999,35 @@ def parts(model: type[Model]) -> tuple[Part, ...]:
             kind="inequality",
             name="dW_V",
             claim="‖g̃_{V_i} − dL/dW_{V_i}‖∞ ≤ ρ (Δ_i + (δ_i/2 + t_{i−1}/ρ) G_i)",
-            forms=(form(bounds.model_W_V_error, of_W_V, FALSE_W_V),),
+            forms=(of_W_V,),
+        ),
+    )
+    return (*made, *given_parts(of_W)) if model is OneLayer else made
+
+
+def given_parts(of_W: ModelTrial) -> tuple[Part, ...]:
+    """The same bounds with nothing lost forwards: z_1 = 0 and c_1 = 0."""
+    by_W, by_W_V = (
+        replace(GIVEN_FORWARD, quantity=trial.quantity, measured=trial.measured) for trial in (of_W, BY_W_V)
+    )
+    return (
+        Part(
+            kind="inequality",
+            name="dX, states given",
+            claim="|g̃_0 − dL/dT_0|₁ ≤ Λ(e^η − 1)|G_1|₁ if T_0, Attn_1 and G_1 are exact, whatever φ′ is",
+            forms=(form(bounds.model_X_error, GIVEN_FORWARD, FALSE_X),),
+        ),
+        Part(
+            kind="inequality",
+            name="dW, states given",
+            claim="‖g̃_W − dL/dW‖∞ ≤ 2|τ|dρ³ω(e^η − 1)|G_1|₁ then",
+            forms=(form(bounds.model_W_error, by_W, {**FALSE_W, **FALSE_W_SMALL}),),
+        ),
+        Part(
+            kind="inequality",
+            name="dW_V, states given",
+            claim="‖g̃_V − dL/dW_V‖∞ ≤ ½ρ(e^η − 1)|G_1|₁ then",
+            forms=(form(bounds.model_W_V_error, by_W_V, FALSE_W_V),),
         ),
     )
 

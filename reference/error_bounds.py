@@ -1115,6 +1115,18 @@ def model_errors(
     return layers[::-1]
 
 
+def model_state_error(m: int, d: int, rho: Any, omega: Any, scale: Any, eta: Any, slope: Any, residual: int) -> Array:
+    r"""The states T_1 … T_m of the approximate pass (own/theorem), the largest error of an entry of each.
+
+    .. math:: \|\tilde T_i - T_i\|_\infty \le t_i = (r + d \omega L)
+              \bigl(r\, t_{i-1} + d \omega (t_{i-1} + \rho(\tfrac12 \eta + \sigma_i))\bigr)
+
+    Shapes: -> (m,).
+    """
+    errors = model_errors(m + 1, d, rho, omega, scale, eta, slope, 0, residual, 0 * rho, 0 * rho)
+    return np.array([e.T for e in errors[1:]])
+
+
 def model_X_error(
     m: int,
     d: int,

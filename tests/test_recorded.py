@@ -20,6 +20,7 @@ from proofs_checks.record import Part, Statement
 from proofs_checks.recorded import Figures, RecordedTrial, benchmark, identified
 from proofs_checks.runner import Address, Book, Run
 from proofs_checks.trial import Outcome
+from reference.extensions import faster
 
 FRESH = Figures(file="figures.json", name="race", date="2026-01-02", machine="a slide rule", sources="a", now="a")
 TRIAL = replace(extensions.COMPILED, figures=())
@@ -94,7 +95,7 @@ def test_the_verdict_follows_the_figures(ratios: list[list[float]], outcome: Out
 
 
 def test_one_slow_round_among_many_does_not_count() -> None:
-    assert trial([0.5, *FASTER, *FASTER]).run(extensions.formulas.faster, 0).outcome == "supports"
+    assert trial([0.5, *FASTER, *FASTER]).run(faster, 0).outcome == "supports"
 
 
 def test_a_refutation_says_by_which_figures() -> None:
@@ -136,16 +137,14 @@ def _more_than_twice(ratio: float) -> bool:
     ],
 )
 def test_what_cannot_be_relied_on_leaves_it_open(figures: Figures, words: str) -> None:
-    result = replace(TRIAL, figures=(*trial(FASTER).figures, figures)).run(extensions.formulas.faster, 0)
+    result = replace(TRIAL, figures=(*trial(FASTER).figures, figures)).run(faster, 0)
     assert result.outcome == "open"
     assert words in result.reason
     assert extensions.AGAIN in result.reason
 
 
 def test_date_and_machine_are_shown() -> None:
-    assert trial(FASTER).run(extensions.formulas.faster, 0).reason == (
-        "figures.json: measured 2026-01-02 on a slide rule"
-    )
+    assert trial(FASTER).run(faster, 0).reason == ("figures.json: measured 2026-01-02 on a slide rule")
     console = Console(width=80, record=True, file=StringIO())
     terminal.print_recorded(console, [judged(trial(FASTER))])
     assert "experiment evidence supports; figures.json: measured 2026-01-02" in " ".join(console.export_text().split())
