@@ -144,7 +144,7 @@ class Heads(Fast):
 
     @property
     def segment(self) -> int:
-        """L: a power of two near 12 √k, where writing and reading the sums costs as much as the pairs."""
+        """L: a power of two near 12 √k, where the pairs cost as much as writing and reading the sums (docs/gpu.md)."""
         least, most = SEGMENTS
         return int(min(max(2 ** round(log2(12 * sqrt(self.k))), least), most))
 
@@ -517,11 +517,9 @@ def nothing(sums: Sums) -> Sums:
 
 def _extremes(operand: Callable[[slice], FloatArray], n: int) -> FloatArray:
     """The least and largest entry of each column of each head, on the host. Shapes: -> (2, H, c)."""
-    xp, found = device.current().xp, []
-    for block in _chunks(operand, n):
-        found.append(np.stack([block.min(axis=1), block.max(axis=1)]))  # (2, H, c)
-    low, high = np.stack(found, axis=1)  # (chunks, H, c) both
-    ends: FloatArray = xp.asnumpy(np.stack([low.min(axis=0), high.max(axis=0)]))  # (2, H, c)
+    found = [(block.min(axis=1), block.max(axis=1)) for block in _chunks(operand, n)]  # (H, c) twice each
+    lows, highs = (np.stack(ends) for ends in zip(*found, strict=True))  # (chunks, H, c) both
+    ends: FloatArray = device.current().xp.asnumpy(np.stack([lows.min(axis=0), highs.max(axis=0)]))  # (2, H, c)
     return ends
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,7 @@ except ImportError:  # it comes for Linux; elsewhere any function of NumPy passe
     cupy = np
 
 HERE = "<CUDA Device 0>"
+signature = cache(inspect.signature)
 
 
 class DeviceArray(NDArrayOperatorsMixin):
@@ -52,7 +54,7 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         names = function.__module__.split(".")[1:]
         theirs = operator.attrgetter(".".join([*names, function.__name__]))(cupy)
-        inspect.signature(theirs).bind(*args, **kwargs)
+        signature(theirs).bind(*args, **kwargs)
         if any(one is not DeviceArray for one in types):
             raise TypeError(f"{function.__name__} of arrays of the host and of a device")
         refuse_host(args)

@@ -22,13 +22,14 @@ import reference
 from gpu import device
 from reference import AltgradError
 from reference.backend import NUMPY, in_use
-from reference.certificate import BINS
+from reference.certificate import BINS, error_table
 from reference.error_bounds import gradient_rounding, output_rounding
 from reference.fast_qkv import METHODS, Method
 from reference.polynomial import taylor
 from tests.device_arrays import DeviceArray
 from tests.layers import worst_ratio
 from tests.pretended import host, on_device, pretended_device, put
+from tests.test_gpu_qkv import both_bounds
 
 CLASSES = ["CrossEntropyLoss", "LinearLoss", "SquaredLoss"]
 SAME = ["AltgradError", "Approximation", "ExpPolynomial", "Gradient", "Layer", "ModelGradient", "exp_polynomial"]
@@ -194,6 +195,29 @@ def test_the_bound_in_X_holds_against_exact_attention(causal: bool) -> None:
     for name in ("X", "W", "W_V"):
         off = np.abs(getattr(gradient.value, name) - getattr(exact_gradient, name))
         assert worst_ratio(off, getattr(gradient.bound, name) + getattr(rounding, name)) <= 1
+
+
+@pytest.mark.parametrize("table", [error_table, lambda *_: np.zeros((BINS, 4))], ids=["whole", "rounding"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_bounds_in_X_are_those_of_the_compiled_loops(causal: bool, table: Any) -> None:
+    """With what rounding does to X W and X W_V."""
+    operands = arrays((90, 4), (4, 4), (4, 4), (90, 4))
+    operands[1:3] = operands[1] / 16, operands[2] / 2
+    operands = [array.astype(np.float32) for array in operands]
+    how: dict[str, Any] = {"polynomial": taylor(4, 2.0), "causal": causal}
+
+    def bounds(of: Any, of_gradient: Any) -> list[Any]:
+        gradient = of_gradient(*operands, **how, method="antiderivative").bound
+        return [of(*operands[:3], **how).bound, gradient.X, gradient.W, gradient.W_V]
+
+    with patch("reference.certificate.error_table", table):
+        theirs, ours, most = both_bounds(
+            lambda: bounds(reference.fast_attention, reference.fast_attention_gradient),
+            lambda: bounds(on_device(gpu.fast_attention), on_device(gpu.fast_attention_gradient)),
+        )
+    for bound, their in zip(ours, theirs, strict=True):
+        assert (bound <= their * most).all()
+        assert (their <= bound * most).all()
 
 
 # --- models

@@ -5,7 +5,10 @@ They show that blocks, masks, carried state and bounds are right. They say nothi
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
@@ -20,9 +23,10 @@ from gpu.backend import backend
 from gpu.fast_qkv import Heads
 from reference import AltgradError, qkv
 from reference.backend import use
-from reference.certificate import BINS, Head
+from reference.certificate import BINS, Head, error_table
+from reference.compiled import Compiled
 from reference.error_bounds import attention_rounding, vjp_rounding
-from reference.fast_qkv import METHODS, KeySide, Method, QuerySide, prepare
+from reference.fast_qkv import METHODS, Fast, KeySide, Method, QuerySide, prepare
 from reference.polynomial import ExpPolynomial, taylor
 from tests.device_arrays import HERE, DeviceArray, PretendedDevice
 from tests.layers import worst_ratio
@@ -160,6 +164,47 @@ def test_the_bound_holds_against_exact_attention(seed: int, method: Method, caus
             assert worst_ratio(np.abs(value[head] - true), bound[head] + more) <= 1
 
 
+def both_bounds(theirs: Callable[[], list[Any]], ours: Callable[[], list[Any]]) -> tuple[list[Any], list[Any], float]:
+    """Bounds by compiled loops and on the device, in steps of 32 rows; by what factor rounding may have moved one."""
+    made: list[Any] = []
+    certificate = Fast._certificate
+
+    def noted(self: Any, *args: Any) -> Any:
+        made.append(self)
+        return certificate(self, *args)
+
+    sizes = {"fast_qkv.LONG": 1, "compiled.TILE": 32, "compiled.MASKED_TILE": 32}
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(Fast, "_certificate", noted))
+        for name, size in sizes.items():
+            stack.enter_context(patch(f"reference.{name}", size))
+        their_bounds = theirs()
+        with pretended_device(STEP=32, SEGMENTS=(32, 32), ROWS=2**10):
+            our_bounds = ours()
+    assert {type(one) for one in made} == {Compiled, Heads}
+    assert {one.step for one in made} == {32}
+    return their_bounds, our_bounds, max(one.bounds.spare for one in made) ** 2
+
+
+@pytest.mark.parametrize("table", [error_table, lambda *_: np.zeros((BINS, 4))], ids=["whole", "rounding"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_the_bounds_are_those_of_the_compiled_loops(method: Method, causal: bool, dtype: Any, table: Any) -> None:
+    """They sum the same columns, and with steps of the same size bound the same rounding: they differ by their own."""
+    arrays = operands(90, 90, 3, 2, batch=(2,), dtype=dtype)
+    arrays[0][1] *= 0.25  # another range
+    how: dict[str, Any] = {"scale": 0.2, "polynomial": taylor(4, 2.0), "causal": causal}
+    with patch("reference.certificate.error_table", table):
+        theirs, ours, most = both_bounds(
+            lambda: results(qkv.fast_attention, qkv.fast_attention_vjp, arrays, method, **how)[1],
+            lambda: results(fast_attention, fast_attention_vjp, arrays, method, **how)[1],
+        )
+    for bound, their in zip(ours, theirs, strict=True):
+        assert (bound <= their * most).all()
+        assert (their <= bound * most).all()
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_exact_attention_is_the_references(causal: bool) -> None:
     """The same code on the same numbers, so the same bits."""
@@ -289,8 +334,9 @@ def peak(n: int, causal: bool, method: Method) -> int:
     """Bytes beyond inputs and outputs."""
     arrays = list(map(put, operands(n, n, 2, 2, dtype=np.float32)))
     how: dict[str, Any] = {"scale": 0.1, "polynomial": taylor(2, 2.0), "causal": causal, "method": method}
+    gc.collect()
     tracemalloc.start()
-    with pretended_device(SEGMENTS=(64, 64), STEP=64, ROWS=256):
+    with pretended_device(SEGMENTS=(512, 512), STEP=512, ROWS=2**12):
         fast = gpu.qkv.fast_attention_vjp(*arrays, **how)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -301,8 +347,9 @@ def peak(n: int, causal: bool, method: Method) -> int:
 @pytest.mark.parametrize(("causal", "per_row"), [(False, 2), (True, 2 + 4 * 4)])
 def test_memory_does_not_grow_with_n(causal: bool, per_row: int, method: Method) -> None:
     """But for a byte for each entry that is looked at for NaN, and four numbers a row under the mask."""
-    n, more = 2**12, 2**14
-    # the arrays of a chunk cost Python a little each: the kept ones are one for 256 rows
+    n, more = 2**13, 2**15
+    peak(n, causal, method)  # what is made once and kept
+    # 4 more, for what Python keeps of small objects that were freed: half of what one array (n, d) would take
     assert peak(more, causal, method) - peak(n, causal, method) <= (more - n) * (per_row + 4)
 
 
