@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from gpu import device, evidence, evidence_properties, evidence_times
 from gpu.evidence import Machine
+from gpu.sources import sources
 from reference import AltgradError
 from reference.fast_qkv import METHODS
 from tests.device_arrays import LIBRARY, PretendedDevice
@@ -38,7 +39,7 @@ ABOUT = {
         "cores": 1,
     },
     "versions": {"python": "3"},
-    "sources": evidence.sources(),
+    "sources": sources(),
 }
 
 
@@ -229,15 +230,15 @@ def test_the_sources_are_all_that_runs_on_a_device(tmp_path: Path) -> None:
     (tmp_path / "kernels").mkdir()
     for name, content in {"a.py": "1", "kernels/b.cu": "2", "kernels/c.cuh": "3"}.items():
         (tmp_path / name).write_text(content, "utf-8")
-    before = evidence.sources(tmp_path)
+    before = sources(tmp_path)
     (tmp_path / "notes.txt").write_text("!", "utf-8")
-    assert evidence.sources(tmp_path) == before
+    assert sources(tmp_path) == before
     seen = {before}
     for name in ("a.py", "kernels/b.cu", "kernels/c.cuh"):
         (tmp_path / name).write_text("changed", "utf-8")
-        seen.add(evidence.sources(tmp_path))
+        seen.add(sources(tmp_path))
     (tmp_path / "a.py").rename(tmp_path / "d.py")
-    seen.add(evidence.sources(tmp_path))
+    seen.add(sources(tmp_path))
     assert len(seen) == 5
 
 
