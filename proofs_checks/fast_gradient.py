@@ -1081,8 +1081,8 @@ STATEMENTS: tuple[Statement, ...] = (
             "one layer (m = 1)",
         ),
         uses=("1.3", "3.1", "5.1", "5.2", "5.3"),
-        note="m = n^{o(1)} and m = 1 are both printed. The theorem names no algorithm; its proof and Algorithm 1's comments"
-        " do. Whether any other algorithm takes n^{1+o(1)} time is not tried here, but cited (time).",
+        note="m = n^{o(1)} and m = 1 are both printed. The theorem names no algorithm; its proof and Algorithm 1's"
+        " comments do. Whether any other algorithm takes n^{1+o(1)} time is not tried here, but cited (time).",
     ),
     Statement(
         id="5.1",

@@ -1246,7 +1246,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 consequence=KINKS,
                 forms=(
                     theorems.vanishes(theorems.KINK, theorems.ANY_RELU),
-                    theorems.given(theorems.INPUT_AS_PRINTED, "g_t as printed"),
+                    theorems.exact_forwards(theorems.INPUT_AS_PRINTED, "g_t as printed"),
                     theorems.theorem(theorems.ONE_LAYER, theorems.ONE),
                     theorems.given_and_repaired("g_t as repaired in E.11"),
                 ),
@@ -1658,7 +1658,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     theorems.vanishes(
                         theorems.KINK_AROUND, f"{theorems.ANY_RELU}, residual connections as in J.1 and J.2"
                     ),
-                    theorems.given(theorems.INPUT_AS_PRINTED, "g_t as printed"),
+                    theorems.exact_forwards(theorems.INPUT_AS_PRINTED, "g_t as printed"),
                     theorems.theorem(theorems.ONE_LAYER, theorems.ONE),
                     theorems.given_and_repaired("g_t as repaired in E.11"),
                 ),

@@ -86,16 +86,21 @@ def stocked(home: Home) -> None:
 
 
 @pytest.fixture
-def computed(home: Home) -> dict[str, Judgement]:
-    """All statements, judged by the results that lie there."""
-    book = Book.open()
-    return judge(book, Run(book, Store(home.folder / ".altgrad"), profile="quick", seed=0))
+def run(home: Home) -> Run:
+    """A run that finds the results that lie there."""
+    return Run(Book.open(), Store(home.folder / ".altgrad"), profile="quick", seed=0)
 
 
 @pytest.fixture
-def baseline(computed: dict[str, Judgement], monkeypatch: pytest.MonkeyPatch) -> Baseline:
-    """A baseline that every verdict equals; tests may change it."""
-    recorded = {id: summary(j) for id, j in computed.items()}
+def computed(run: Run) -> dict[str, Judgement]:
+    """All statements, judged by these results."""
+    return judge(run.book, run)
+
+
+@pytest.fixture
+def baseline(run: Run, monkeypatch: pytest.MonkeyPatch) -> Baseline:
+    """A baseline that every verdict equals, as far as a run computes it; tests may change it."""
+    recorded = {id: summary(j) for id, j in judge(run.book, run, recorded=False).items()}
     monkeypatch.setattr(export, "load_baseline", lambda profile: recorded)
     return recorded
 
