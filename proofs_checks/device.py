@@ -1,4 +1,4 @@
-"""Evidence from a CUDA device, read from `docs/evidence/*.json`: what `python -m gpu.evidence` wrote where there is one.
+"""Evidence from a CUDA device, read from `docs/evidence/*.json`, which `python -m gpu.evidence` writes where one is.
 
 It is shown beside the statements it bears on, with date and machine, and is stale when the sources of `gpu/` have
 changed since. It settles nothing: the verdict rule leaves out evidence of kind "device".
@@ -15,7 +15,7 @@ from typing import Any
 from gpu.sources import sources
 from proofs_checks.record import Check, Claim
 from proofs_checks.recorded import ROOT, ReadTrial
-from proofs_checks.trial import Result
+from proofs_checks.trial import Outcome, Result
 
 FOLDER = "docs/evidence"
 AGAIN = f"python -m gpu.evidence --out {FOLDER}/NAME.json on a machine with a GPU"
@@ -122,7 +122,7 @@ class DeviceTrial(ReadTrial):
         if not found:
             return Result("open", reason=f"{where}. To make it: {AGAIN}")
         details = tuple(row for one in fresh for row in self.table(one))
-        outcome = "supports" if max(found) <= 1 else "refutes"
+        outcome: Outcome = "supports" if max(found) <= 1 else "refutes"
         return Result(outcome, worst=max(found), reason=where, details=(HEADINGS[self.table], *details))
 
     def _state(self, one: Suite) -> str:

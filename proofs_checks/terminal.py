@@ -150,8 +150,8 @@ def print_recorded(console: Console, judged: Iterable[Judgement]) -> None:
         for j in judged
         for p in j.parts
         for f in p.forms
-        if any(is_recorded(check.trial) for check in f.form.checks)
         for e in f.evidence
+        if e.kind in {check.kind for check in f.form.checks if is_recorded(check.trial)}
     ]
     if read:
         console.print("[bold]Read, not run[/]")

@@ -175,4 +175,3 @@ def test_what_verify_reads_here_is_of_this_folder() -> None:
         assert isinstance(trial, device.DeviceTrial)
         assert trial.now == sources()
         assert trial.read == suites()
-        assert device.suites(device.ROOT / device.FOLDER) == trial.read
