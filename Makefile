@@ -2,6 +2,9 @@
 # All paths are relative, so that the path of the clone may contain spaces.
 
 PYTHON ?= python3
+# Where PyTorch has builds without CUDA, a tenth of the size. What cannot be reached is passed over: pip then takes
+# the same version from where it takes everything else.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
 .PHONY: help verify test bench lint clean
@@ -16,13 +19,13 @@ help: ## this list
 verify: .venv/pyvenv.cfg ## put every statement on trial
 	.venv/bin/python -m proofs_checks verify $(ARGS)
 
-test: .venv/pyvenv.cfg ## run the tests
+test: .venv/tests ## run the tests
 	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 bench: .venv/bench ## time it beside PyTorch and others: five minutes, or half an hour with ARGS='--profile full'
 	.venv/bin/python -m benchmarks run $(ARGS)
 
-lint: .venv/pyvenv.cfg ## check style, format and types
+lint: .venv/tests ## check style, format and types
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
@@ -35,9 +38,14 @@ clean: ## remove the environment and everything else that was made here
 	$(if $(fault),$(error $(fault)))
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet -c constraints.txt setuptools
-	.venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[tests]'
+	.venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[fast]'
 
-.venv/bench: .venv/pyvenv.cfg
+.venv/tests: .venv/pyvenv.cfg
+	.venv/bin/python -m pip install --quiet --no-deps --retries 1 --extra-index-url $(TORCH_INDEX) -c constraints.txt torch
+	.venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[tests]'
+	touch $@
+
+.venv/bench: .venv/tests
 	.venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[tests,bench]'
 	touch $@
 

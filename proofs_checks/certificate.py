@@ -17,6 +17,7 @@ from flint import arb, arb_series, ctx
 from hypothesis.strategies import SearchStrategy
 
 import reference
+from proofs_checks import device
 from proofs_checks.equation import DIGITS, narrow, of_shape
 from proofs_checks.ground_truth import (
     BITS,
@@ -412,9 +413,11 @@ def model_last_layer(model: Model) -> Pairs:
     return model_gradient(model._replace(layers=model.layers[-1:]))
 
 
-def _part(name: str, claim: str, formula: Claim, trial: CertificateTrial, false: dict[str, Claim]) -> Part:
+def _part(
+    name: str, claim: str, formula: Claim, trial: CertificateTrial, false: dict[str, Claim], *more: Check
+) -> Part:
     check = Check(kind="property", claim=formula, trial=trial, false=false)
-    return Part(kind="inequality", name=name, claim=claim, forms=(Form(formula=formula, checks=(check,)),))
+    return Part(kind="inequality", name=name, claim=claim, forms=(Form(formula=formula, checks=(check, *more)),))
 
 
 STATEMENTS: tuple[Statement, ...] = (
@@ -441,6 +444,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "no mask": gradient_unmasked,
                     "Wᵀ for W": gradient_transposed,
                 },
+                device.WITHIN,
             ),
             _part(
                 "model",

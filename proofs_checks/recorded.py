@@ -89,8 +89,12 @@ def _machine(about: dict[str, Any]) -> str:
     return ", ".join([cores, f"Python {about['python_version']}", *versions])
 
 
+class ReadTrial(Trial):
+    """A trial whose evidence is read from a file that was measured elsewhere."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class RecordedTrial(Trial):
+class RecordedTrial(ReadTrial):
     """Whether a ratio of times bears the claim out: at both quartiles over rounds, in each of some comparisons.
 
     The claim is a condition on the ratio. It falls if one comparison fails it at both quartiles, and is open where
@@ -148,4 +152,4 @@ class RecordedTrial(Trial):
 
 def is_recorded(trial: Trial) -> bool:
     """Whether its evidence is read from a file that was measured elsewhere."""
-    return isinstance(trial, RecordedTrial)
+    return isinstance(trial, ReadTrial)

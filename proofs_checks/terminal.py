@@ -105,13 +105,15 @@ def _part_row(p: PartJudgement) -> tuple[RenderableType, ...]:
 
 
 def _kinds(evidence: Iterable[Evidence]) -> str:
-    """In words that fit the column."""
-    return "\n".join(dict.fromkeys("measured" if e.kind == "experiment" else e.kind for e in evidence))
+    """In words that fit the column; what a device might have shown, but has not, is none."""
+    shown = (e for e in evidence if e.kind != "device" or e.outcome != "open")
+    return "\n".join(dict.fromkeys("measured" if e.kind == "experiment" else e.kind for e in shown))
 
 
 def _worst(p: PartJudgement) -> str:
     """The largest measured/bound among the forms that hold."""
-    ratios = [e.worst for f in p.forms if f.verdict.holds for e in f.evidence if e.worst is not None]
+    held = [e for f in p.forms if f.verdict.holds for e in f.evidence if e.kind != "device"]
+    ratios = [e.worst for e in held if e.worst is not None]
     return f"{max(ratios):.2g}" if ratios else ""
 
 
@@ -148,8 +150,8 @@ def print_recorded(console: Console, judged: Iterable[Judgement]) -> None:
         for j in judged
         for p in j.parts
         for f in p.forms
-        if any(is_recorded(check.trial) for check in f.form.checks)
         for e in f.evidence
+        if e.kind in {check.kind for check in f.form.checks if is_recorded(check.trial)}
     ]
     if read:
         console.print("[bold]Read, not run[/]")

@@ -41,7 +41,8 @@ def test_without_make_the_same_commands_run() -> None:
     except FileNotFoundError:
         raise AssertionError("this test compares README.md with the Makefile: install make") from None
     assert made.returncode == 0, made.stderr
-    assert commands("without make") == [" ".join(line.split()) for line in made.stdout.splitlines()]
+    lines = [" ".join(line.split()) for line in made.stdout.splitlines()]
+    assert commands("without make") == [line for line in lines if not line.startswith("touch ")]
 
 
 def test_the_python_in_the_readme_runs() -> None:
