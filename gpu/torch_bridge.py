@@ -24,13 +24,17 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 import reference.qkv
 from reference.errors import AltgradError
 from reference.fast_qkv import METHODS, Approximation, Method
 from reference.polynomial import ExpPolynomial
 from reference.shapes import refuse
+
+try:
+    import torch
+except ModuleNotFoundError:
+    raise ModuleNotFoundError("gpu.torch_bridge needs PyTorch: pip install 'altgrad[torch]'", name="torch") from None
 
 __all__ = ["attention", "certified_attention", "certified_gradient"]
 
