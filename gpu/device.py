@@ -201,7 +201,7 @@ def near(name: str, C: int, d: int, rows: int, dtype: Any) -> dict[str, int]:
 def spread(words: int, rows: int) -> tuple[int, int]:
     """Rows of a thread, each of so many registers, and threads of a block: two warps, or one for few rows."""
     R = max(1, min(8, REGISTERS // words, ceil(rows / 32)))
-    return R, 64 if 64 * R <= rows else 32
+    return R, 64 if rows >= 64 * R else 32
 
 
 def odd(n: int) -> int:

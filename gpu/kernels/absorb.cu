@@ -51,7 +51,7 @@ absorb(const T* x, const T* columns, const int* table, double* partial,
         fetch_with_one<ABSOLUTE>(xs, x + (rows.first + start) * D, count, count);
         fetch<C>(cs->at, PITCH_C, columns + (rows.first + start) * width + offset, width, count, count);
         __syncthreads();
-#pragma unroll 1
+#pragma unroll 4
         for (int j = group; j < count; j += GROUPS) {
             const Vector<C> column = cs[j];
             const T* row = xs + j * PITCH;
