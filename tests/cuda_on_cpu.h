@@ -9,7 +9,7 @@
 #define __global__
 #define __device__
 #define __shared__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
 
 enum { ENOUGH = 1 << 17, GUARD = 1 << 10, UNSET = 255 };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from gpu import device
 from gpu.device import Macros, absorbing, by_rows, near
 from reference.low_rank import rank
 
-MATTER = {"a head of 16, degree 2": (16, 2, 17), "a head of 16, degree 4": (16, 4, 17), "a head of 32": (32, 2, 33)}
-OTHERS = {"a head of 64": (64, 2, 33), "one entry": (1, 1, 1), "a high degree": (2, 8, 3), "no factors": (3, 0, 4)}
+MATTER = {"a head of 16, degree 2": (16, 2, 17), "a head of 16, degree 4": (16, 4, 17), "a head of 32": (32, 2, 17)}
+OTHERS = {"a head of 64": (64, 2, 22), "one entry": (1, 1, 1), "a high degree": (2, 8, 3), "no factors": (3, 0, 4)}
 KERNELS = ("absorb", "read", "pull", "near_read", "near_pull")
 
 
@@ -51,12 +52,15 @@ def test_nvidias_compiler_takes_the_kernels(sizes: str, kernel: str, architectur
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("sizes", sorted(MATTER))
 def test_sums_stay_in_registers(sizes: str, kernel: str) -> None:
-    """None goes to memory and back, and at least eight warps find room on a multiprocessor."""
-    _, report = nvrtc(kernel, macros_of(kernel, *MATTER[sizes], np.dtype(np.float32)), "sm_90")
+    """None goes to memory and back, and at least six warps find room on a multiprocessor of an H200."""
+    macros = dict(macros_of(kernel, *MATTER[sizes], np.dtype(np.float32)))
+    _, report = nvrtc(kernel, macros, "sm_90")
     assert re.search(r"0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads", report)
     registers = re.search(r"Used (\d+) registers", report)
     assert registers
-    assert 32 * int(registers[1]) * 8 <= 2**16
+    warps = ceil(int(macros["THREADS"]) / 32)
+    blocks = min(2**16 // (32 * warps * int(registers[1])), 227 * 1024 // (int(macros["SHARED"]) + 1024))
+    assert blocks * warps >= 6
 
 
 def test_nvidias_compiler_refuses_an_error() -> None:

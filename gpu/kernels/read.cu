@@ -15,7 +15,7 @@
 enum { ROWS = R * THREADS };
 static_assert(MONOMIALS * sizeof(Vector<C>) + ROWS * LARGER(PITCH, ODD_C) * sizeof(T) <= SHARED, "shared memory");
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
 read(const T* x, const T* sums, const int* runs, const int* starts, T* found,
      Size b, Size L, Size segments, Size blocks, Size k, Size width, Size offset)
 {
