@@ -12,7 +12,7 @@
 #define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
 
-enum { ENOUGH = 1 << 17, GUARD = 1 << 10, UNSET = 255 };
+enum { ENOUGH = 1 << 17, GUARD = 1 << 13, UNSET = 255 };
 extern __align__(16) unsigned char shared[];
 
 struct Index {

@@ -127,7 +127,7 @@ def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", sorted(SIZES))
 def test_kernels_compute_what_they_say(name: str, library: Library) -> None:
     on, sizes = EmulatedDevice(library), SIZES[name]
-    assert [call for call in calls(sizes) if worst(on, sizes, call) > 1] == []
+    assert [call for call in calls(sizes) if not worst(on, sizes, call) <= 1] == []
 
 
 @pytest.mark.usefixtures("few_blocks")
@@ -202,7 +202,7 @@ def test_a_run_has_few_rows(limit: str, library: Library) -> None:
 
 def wrong_or_faulty(on: EmulatedDevice, sizes: Sizes, call: Call) -> bool:
     try:
-        return worst(on, sizes, call) > 1
+        return not worst(on, sizes, call) <= 1  # NaN is wrong as well
     except FaultError:
         return True
 
