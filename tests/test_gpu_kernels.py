@@ -223,7 +223,8 @@ def test_factors_make_the_monomials(d: int, degree: int, lowest: int) -> None:
 @pytest.mark.parametrize(("d", "degree"), [(1, 3), (3, 3), (4, 5), (60, 1), (12, 3)])
 def test_runs_are_the_factors(d: int, degree: int, lowest: int) -> None:
     found, starts = runs(d, degree, lowest)
-    table, made = factors(d, degree, lowest), []
+    table = factors(d, degree, lowest)
+    made: list[list[int]] = []
     for tile in range(len(starts) - 1):
         for place, length, first, *others in found[starts[tile] : starts[tile + 1]]:
             assert len(made) == tile * device.MONOMIALS + place
