@@ -23,15 +23,19 @@ from reference.errors import AltgradError
 from reference.low_rank import rank, recursion
 
 STEP = 256  # rows that are summed in the arrays' own precision, at most
-TILE = 64  # rows, or monomials, that pass through shared memory together
-THREADS = 128  # of a block, at most
-SHARED = 48 * 1024  # bytes of shared memory of a block
-REGISTERS = 72  # for the sums of one thread, at most
-COLUMNS = 36  # that one launch takes, at most
-BLOCKS = 2048  # that keep a large device busy
+TILE = 32  # rows of a group, or of the other side, that pass through shared memory together
+MONOMIALS = 48  # whose sums pass through shared memory together
+REGISTERS = 160  # of 32 bits, for the arrays of one thread, at most
+COLUMNS = 24  # that one launch takes, at most
+SHARED = (
+    72 * 1024
+)  # bytes of shared memory of a block, so that three find room, where a row a thread leaves that choice
+LARGEST_SHARED = 96 * 1024  # bytes that every device from sm_80 on has for a block
+THREADS = 128  # of a block that sums over rows, at most
+BLOCKS = 1024  # that keep a large device busy
 
 Macros = Mapping[str, str | int]
-Launch = Callable[[tuple[int], tuple[int], tuple[Any, ...]], None]  # grid, block, arguments
+Launch = Callable[[tuple[int], tuple[int], tuple[Any, ...], int], None]  # grid, block, arguments, bytes shared
 Build = Callable[[str, Macros], Launch]
 
 
@@ -41,6 +45,7 @@ class Device:
     def __init__(self, xp: Any, build: Build) -> None:
         self.xp, self.build = xp, cache(lambda name, macros: build(name, dict(macros)))
         self.table = cache(lambda d, degree, lowest: xp.asarray(factors(d, degree, lowest)))
+        self.runs = cache(lambda d, degree, lowest: tuple(map(xp.asarray, runs(d, degree, lowest))))
 
     def absorb(self, x: Any, columns: Any, degree: int, L: int, *, absolute: bool = False, lowest: int = 0) -> Any:
         """Σ_j φ(x_j)ᵀ columns_j, or |φ|, for each segment. Shapes: x (H, b, d), columns (H, b, c) -> (H, s, k, c)."""
@@ -52,9 +57,9 @@ class Device:
             more = absorbing(k, C, table.shape[1], d, x.dtype)
             tiles = ceil(k / (more["SLOTS"] * more["F"]))
             parts = max(1, min(BLOCKS // (H * s * tiles), ceil(min(b, L) / STEP)))
-            partial = self.xp.empty((H, s, parts * more["GROUPS"], k, C))
+            partial = self.xp.empty((H, s, parts, k, C))
             self._launch(
-                "absorb", H * s * parts * tiles, more | {"ABSOLUTE": int(absolute)}, x, C, table,
+                "absorb", H * s * parts * tiles, more | {"ABSOLUTE": int(absolute)}, x, C,
                 (x, columns, table, partial, b, L, s, parts, tiles, k, c, offset),
             )  # fmt: skip
             sums[..., offset : offset + C] = partial.sum(axis=2)
@@ -63,28 +68,26 @@ class Device:
     def read(self, x: Any, sums: Any, degree: int, L: int, *, absolute: bool = False, lowest: int = 0) -> Any:
         """φ(x_i), or |φ|, times the sums of its segment. Shapes: x (H, b, d), sums (H, s, k, c) -> (H, b, c)."""
         (H, b, d), (_, s, k, c) = x.shape, sums.shape
-        table = self.table(d, degree, lowest)  # (k, G)
         found = self.xp.empty((H, b, c), x.dtype)
         for offset, C in slices(c):
-            more = by_rows("read", C, table.shape[1], d, min(b, L), x.dtype)
+            more = by_rows("read", C, max(degree, 1), d, min(b, L), x.dtype)
             blocks = ceil(min(b, L) / (more["R"] * more["THREADS"]))
             self._launch(
-                "read", H * s * blocks, more | {"ABSOLUTE": int(absolute)}, x, C, table,
-                (x, sums, table, found, b, L, s, blocks, k, c, offset),
+                "read", H * s * blocks, more | {"ABSOLUTE": int(absolute)}, x, C,
+                (x, sums, *self.runs(d, degree, lowest), found, b, L, s, blocks, k, c, offset),
             )  # fmt: skip
         return found
 
     def pull(self, x: Any, factor: Any, sums: Any, degree: int, L: int) -> Any:
         """∇ Σ_a φ_a(x_i) ⟨sums_a, factor_i⟩. Shapes: x (H, b, d), factor (H, b, c), sums (H, s, k, c) -> (H, b, d)."""
         (H, b, d), (_, s, k, c) = x.shape, sums.shape
-        table = self.table(d, degree, 0)  # (k, G)
         pulled = self.xp.zeros_like(x)
         for offset, C in slices(c):
-            more = by_rows("pull", C, table.shape[1], d, min(b, L), x.dtype)
+            more = by_rows("pull", C, max(degree, 1), d, min(b, L), x.dtype)
             blocks = ceil(min(b, L) / (more["R"] * more["THREADS"]))
             self._launch(
-                "pull", H * s * blocks, more, x, C, table,
-                (x, factor, sums, table, pulled, b, L, s, blocks, k, c, offset),
+                "pull", H * s * blocks, more, x, C,
+                (x, factor, sums, *self.runs(d, degree, 0), pulled, b, L, s, blocks, k, c, offset),
             )  # fmt: skip
         return pulled
 
@@ -117,22 +120,20 @@ class Device:
         *_, columns, coefficients, _ = arrays
         c, s, more = columns.shape[2], ceil(b / L), more | {"G": len(coefficients) - 1}
         for offset, C in slices(c):
-            sizes = near(C, d, min(b, L), x.dtype)
-            blocks = ceil(min(b, L) / sizes["THREADS"])
+            sizes = near(name, C, d, min(b, L), x.dtype)
+            blocks = ceil(min(b, L) / (sizes["R"] * sizes["THREADS"]))
             self._launch(
-                name, H * s * blocks, sizes | more, x, C, None,
+                name, H * s * blocks, sizes | more, x, C,
                 (*arrays, b, L, s, blocks, c, offset),
             )  # fmt: skip
 
     def _launch(
-        self, name: str, blocks: int, more: dict[str, int], x: Any, C: int, table: Any, arguments: tuple[Any, ...]
+        self, name: str, blocks: int, more: dict[str, int], x: Any, C: int, arguments: tuple[Any, ...]
     ) -> None:
         own: dict[str, str | int] = {"T": "float" if x.dtype == np.float32 else "double", "D": x.shape[2], "C": C}
-        if table is not None:
-            own["G"] = table.shape[1]
         kernel = self.build(name, tuple((own | more).items()))
         sizes = (np.int64(a) if isinstance(a, int) else a for a in arguments)
-        kernel((blocks,), (more["THREADS"],), tuple(sizes))
+        kernel((blocks,), (more["THREADS"],), tuple(sizes), more["SHARED"])
 
 
 # --- sizes
@@ -146,48 +147,65 @@ def slices(c: int) -> Iterator[tuple[int, int]]:
 
 
 def absorbing(k: int, C: int, G: int, d: int, dtype: Any) -> dict[str, int]:
-    """F monomials a thread; GROUPS of SLOTS threads, each group with rows of its own. The fewest steps for all."""
-    size, tile = dtype.itemsize, min(TILE, STEP)
-    while tile > 1 and tile * (d + 1 + padded(C, size)) * size > SHARED:
+    """F monomials a thread, SLOTS threads for a tile of monomials, GROUPS of them, each with rows of its own."""
+    size, tile = dtype.itemsize, TILE
+    F = min(8, k, max(1, REGISTERS // (C * size // 4 + G)))
+    most = min(k, 2 * SHARED // 3 // (8 * C))  # monomials whose sums find room
+    tiles = ceil(k / min(most, THREADS * F))
+    slots = ceil(ceil(k / tiles) / F)
+    groups = min(16, max(1, THREADS // slots))
+    width = padded(C, size) * size + odd(d + 1) * size
+    while tile > 1 and groups * tile * width > SHARED // 3:
         tile //= 2
-    refuse_wide(d, (d + 1 + padded(C, size)) * size)
-
-    def steps(F: int) -> tuple[float, int, int, int]:
-        threads = min(THREADS, 32 * ceil(k / (32 * F)))
-        rounds = ceil(k / (threads * F)) * threads  # slots that are paid for
-        return rounds * (F * (C / 4 + G) + C * size / 16), F, threads, max(1, THREADS // threads)
-
-    most = max(1, REGISTERS * 4 // size // C)
-    _, F, slots, groups = min(steps(F) for F in range(1, min(most, 8) + 1))
-    return {"THREADS": slots * groups, "SLOTS": slots, "GROUPS": groups, "F": F, "TILE": tile, "STEP": STEP}
+    while groups > 1 and groups * tile * width > SHARED // 3:
+        groups -= 1
+    shared = groups * tile * width + F * slots * C * 8
+    refuse_wide(d, shared)
+    return {
+        "THREADS": slots * groups, "SLOTS": slots, "GROUPS": groups, "F": F, "G": G, "TILE": tile, "STEP": STEP,
+        "SHARED": shared,
+    }  # fmt: skip
 
 
 def by_rows(name: str, C: int, G: int, d: int, rows: int, dtype: Any) -> dict[str, int]:
     """R rows a thread: as many as registers, shared memory and the segment have room for."""
     size: int = dtype.itemsize
-    copies = 2 if name == "pull" else 1
-    fixed = TILE * (padded(C, size) * size + 2 * G) + 64  # and what alignment costs
-    R, threads = max(1, min(4, REGISTERS * 4 // size // C)), THREADS
-
-    def too_many() -> bool:
-        return R * threads > max(32, rows) or fixed + copies * (d + 1) * R * threads * size > SHARED
-
-    while R > 1 and too_many():
-        R //= 2
-    while threads > 1 and too_many():
+    width = (max(odd(d + 1), odd(C)) + (odd(d + 1) if name == "pull" else 0)) * size
+    fixed = MONOMIALS * padded(C, size) * size
+    R, threads = spread((C + G) * size // 4, rows)
+    while R > 1 and fixed + R * threads * width > SHARED:
+        R -= 1
+    while threads > 1 and fixed + R * threads * width > LARGEST_SHARED:
         threads //= 2
-    refuse_wide(d, fixed + copies * (d + 1) * size)
-    return {"THREADS": threads, "R": R, "MONOMIALS": TILE}
+    shared = fixed + R * threads * width
+    refuse_wide(d, shared)
+    return {"THREADS": threads, "R": R, "G": G, "MONOMIALS": MONOMIALS, "SHARED": shared}
 
 
-def near(C: int, d: int, rows: int, dtype: Any) -> dict[str, int]:
-    """One row a thread."""
+def near(name: str, C: int, d: int, rows: int, dtype: Any) -> dict[str, int]:
+    """The same where pairs are written out."""
     size, tile = dtype.itemsize, TILE
-    width = (padded(C, size) + padded(d, size)) * size
-    while tile > 1 and tile * width > SHARED:
+    R, threads = spread((C + d + (d if name == "near_pull" else 0)) * size // 4, rows)
+    width, pair = max(odd(d), odd(C)) * size, (padded(d, size) + padded(C, size)) * size
+    while R > 1 and R * threads * width > SHARED:
+        R -= 1
+    while threads > 1 and R * threads * width > LARGEST_SHARED:
+        threads //= 2
+    while tile > 1 and tile * pair > SHARED:
         tile //= 2
-    refuse_wide(d, width)
-    return {"THREADS": min(THREADS, 32 * ceil(rows / 32)), "TILE": tile}
+    shared = max(R * threads * width, tile * pair)
+    refuse_wide(d, shared)
+    return {"THREADS": threads, "R": R, "TILE": tile, "SHARED": shared}
+
+
+def spread(words: int, rows: int) -> tuple[int, int]:
+    """Rows of a thread, each of so many registers, and threads of a block: two warps, or one for few rows."""
+    R = max(1, min(8, REGISTERS // words, ceil(rows / 32)))
+    return R, 64 if rows >= 64 * R else 32
+
+
+def odd(n: int) -> int:
+    return n | 1
 
 
 def padded(columns: int, size: int) -> int:
@@ -196,8 +214,8 @@ def padded(columns: int, size: int) -> int:
 
 
 def refuse_wide(d: int, least: int) -> None:
-    if least > SHARED:
-        raise AltgradError(f"gpu: a row of d = {d} entries needs {least} bytes of shared memory, has {SHARED}")
+    if least > LARGEST_SHARED:
+        raise AltgradError(f"gpu: a row of d = {d} entries needs {least} bytes of shared memory, has {LARGEST_SHARED}")
 
 
 def factors(d: int, degree: int, lowest: int) -> Any:
@@ -205,12 +223,27 @@ def factors(d: int, degree: int, lowest: int) -> Any:
 
     Shapes: -> (k, G), G = max(degree, 1).
     """
-    variables: list[tuple[int, ...]] = [()]
-    for _, i, used in recursion(d, degree):
-        variables += [(*one, i) for one in variables[used]]
-    wanted = variables[rank(d, lowest - 1) if lowest else 0 :]
-    G = max(degree, 1)
-    return np.array([one + (d,) * (G - len(one)) for one in wanted], np.uint16)  # (k, G)
+    table = np.full((rank(d, degree), max(degree, 1)), d, np.int32)  # (k, G)
+    for made, i, used in recursion(d, degree):
+        table[made] = table[used]
+        table[made, (table[used.start] < d).sum()] = i  # behind the variables of the others, none of which is later
+    return table[rank(d, lowest - 1) if lowest else 0 :]
+
+
+def runs(d: int, degree: int, lowest: int) -> tuple[Any, Any]:
+    """Monomials that differ in their first variable only, one more each time, and where those of each tile begin.
+
+    A run is its place among the MONOMIALS of its tile, its length, its first variable, and the other variables.
+    Shapes: -> (r, 2 + G), (tiles + 1,).
+    """
+    table = factors(d, degree, lowest)  # (k, G)
+    place = np.arange(len(table))
+    new = (np.diff(table[:, 1:], axis=0) != 0).any(axis=1) | (np.diff(table[:, 0]) != 1)  # (k - 1,)
+    begins = np.flatnonzero(np.append(True, new) | (place % MONOMIALS == 0))  # (r,)
+    lengths = np.diff(np.append(begins, len(table)))  # (r,)
+    found = np.column_stack([begins % MONOMIALS, lengths, table[begins]])  # (r, 2 + G)
+    starts = np.searchsorted(begins, np.arange(0, len(table) + MONOMIALS, MONOMIALS))  # (tiles + 1,)
+    return found.astype(np.int32), starts.astype(np.int32)
 
 
 # --- CUDA
@@ -245,7 +278,12 @@ def _device(number: int) -> Device:
     import cupy  # noqa: PLC0415
 
     def build(name: str, macros: Macros) -> Launch:
-        launch: Launch = cupy.RawModule(code=source(name, macros), options=OPTIONS).get_function(name)
+        kernel = cupy.RawModule(code=source(name, macros), options=OPTIONS).get_function(name)
+        kernel.max_dynamic_shared_size_bytes = macros["SHARED"]  # a block has 48 KiB unless it asks for more
+
+        def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...], shared: int) -> None:
+            kernel(grid, block, arguments, shared_mem=shared)
+
         return launch
 
     return Device(cupy, build)

@@ -1,14 +1,19 @@
 // Enough of CUDA to run a kernel on a CPU: blocks one after the other, the threads of a block as fibers, which switch
-// where they wait for each other. `backwards` takes blocks and threads in the opposite order.
+// where they wait for each other. `backwards` takes blocks and threads in the opposite order. Shared memory begins as NaN
+// in every block and ends in a guard.
 
 #include <stdlib.h>
+#include <string.h>
 #include <ucontext.h>
 
 #define __global__
 #define __device__
-#define __shared__ static
-#define __launch_bounds__(threads)
+#define __shared__
+#define __launch_bounds__(...)
 #define __align__(bytes) __attribute__((aligned(bytes)))
+
+enum { ENOUGH = 1 << 17, GUARD = 1 << 13, UNSET = 255 };
+extern __align__(16) unsigned char shared[];
 
 struct Index {
     unsigned x;
@@ -40,12 +45,14 @@ template <typename... A> struct Call {
 };
 template <typename... A> Call<A...> signature(void (*)(A...));
 
-static void run(long blocks, long threads, int backwards, void **given)
+// Whether threads stayed within their shared memory, and met at every barrier.
+static bool run(long blocks, long threads, long bytes, int backwards, void **given)
 {
     const size_t size = 256 * 1024;
     arguments = given;
     for (long block = 0; block < blocks; block++) {
         blockIdx.x = backwards ? blocks - 1 - block : block;
+        memset(shared, UNSET, bytes + GUARD);
         for (long t = 0; t < threads; t++) {
             if (!stacks[t])
                 stacks[t] = (char *)malloc(size);
@@ -56,14 +63,18 @@ static void run(long blocks, long threads, int backwards, void **given)
             makecontext(&fibers[t], start, 0);
             ended[t] = false;
         }
-        for (long left = threads; left > 0;)
+        for (long left = threads; left > 0;) {
             for (long i = 0; i < threads; i++) {
-                const long t = backwards ? threads - 1 - i : i;
-                if (ended[t])
-                    continue;
-                threadIdx.x = t;
-                swapcontext(&scheduler, &fibers[t]);
-                left -= ended[t];
+                threadIdx.x = backwards ? threads - 1 - i : i;
+                swapcontext(&scheduler, &fibers[threadIdx.x]);
+                left -= ended[threadIdx.x];
             }
+            if (left != 0 && left != threads)
+                return false;
+        }
+        for (long i = bytes; i < bytes + GUARD; i++)
+            if (shared[i] != UNSET)
+                return false;
     }
+    return true;
 }

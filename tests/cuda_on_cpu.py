@@ -1,7 +1,8 @@
 """The source of the kernels, compiled as C++ and run on the CPU: what it shows is their logic, never a GPU's result.
 
 The compiler is Zig's, which pip installs. A thread that waits for the others of its block hands over to them, so that
-a missing barrier shows when threads run in the opposite order.
+a missing barrier shows when threads run in the opposite order. Shared memory that nobody wrote is NaN, and arrays lie
+between guards, so that an entry too many shows as well.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from gpu.device import Device, Launch, Macros
 HEADER = Path(__file__).with_name("cuda_on_cpu.h")
 
 
-class RaceError(Exception):
-    """Threads do not wait for each other where they should."""
+GUARD = 64  # entries on either side of an array
+
+
+class FaultError(Exception):
+    """Threads do not wait for each other where they should, or write where they should not."""
 
 
 class Library:
@@ -37,10 +41,11 @@ class Library:
         text = f"""{HEADER.read_text("utf-8")}
 {source}
 static void call(void **given) {{ decltype(signature({name}))::with<{name}>(given); }}
-extern "C" void launch(long blocks, long threads, int backwards, void **given)
+unsigned char shared[ENOUGH];
+extern "C" bool launch(long blocks, long threads, long bytes, int backwards, void **given)
 {{
     body = call;
-    run(blocks, threads, backwards, given);
+    return run(blocks, threads, bytes, backwards, given);
 }}
 """
         stem = self.folder / f"{name}-{sha256(text.encode()).hexdigest()[:16]}"
@@ -51,7 +56,9 @@ extern "C" void launch(long blocks, long threads, int backwards, void **given)
             command = [sys.executable, "-m", "ziglang", "c++", "-std=c++17", "-O1", "-shared", "-fPIC"]
             command += ["-nostdlib++", "-Wl,-Bsymbolic", str(stem.with_suffix(".cpp")), "-o", str(library)]
             subprocess.run(command, check=True, env=os.environ | caches, capture_output=True, text=True)
-        return ctypes.CDLL(str(library)).launch
+        launch = ctypes.CDLL(str(library)).launch
+        launch.argtypes, launch.restype = [ctypes.c_long] * 3 + [ctypes.c_int, ctypes.c_void_p], ctypes.c_bool
+        return launch
 
 
 class EmulatedDevice(Device):
@@ -64,22 +71,41 @@ class EmulatedDevice(Device):
     def emulated(self, name: str, macros: Macros) -> Launch:
         function = self.library.compiled(name, self.source(name, macros))
 
-        def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
+        def launch(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...], shared: int) -> None:
             arguments = tuple(getattr(a, "hidden", a) for a in arguments)  # those of `device_arrays`
-            arrays = [a for a in arguments if isinstance(a, np.ndarray)]
-            *_, result = arrays
-            assert all(a.flags.c_contiguous for a in arrays)
-            assert {a.dtype for a in arrays[:-1]} - {np.dtype(np.uint16)} == {arrays[0].dtype}
-            assert result.dtype == (np.float64 if name == "absorb" else arrays[0].dtype)
-            before, found = result.copy(), []
-            for backwards in (0, 1):
-                result[...] = before
-                given = [ctypes.c_void_p(a.ctypes.data) if isinstance(a, np.ndarray) else ctypes.c_int64(a)
-                         for a in arguments]  # fmt: skip
-                pointers = (ctypes.c_void_p * len(given))(*(ctypes.addressof(one) for one in given))
-                function(ctypes.c_long(grid[0]), ctypes.c_long(block[0]), ctypes.c_int(backwards), pointers)
-                found.append(result.tobytes())
-            if found[0] != found[1]:
-                raise RaceError(f"{name}: the result depends on which thread runs first")
+            first, *others, result = (a for a in arguments if isinstance(a, np.ndarray))
+            assert {a.dtype for a in others} - {np.dtype(np.int32)} == {first.dtype}
+            assert result.dtype == (np.float64 if name == "absorb" else first.dtype)
+            found = [self.once(function, (*grid, *block, shared), arguments, backwards) for backwards in (0, 1)]
+            if found[0].tobytes() != found[1].tobytes():
+                raise FaultError(f"{name}: the result depends on which thread runs first")
+            result[...] = found[0]
 
         return launch
+
+    def once(self, function: Any, sizes: tuple[int, ...], arguments: tuple[Any, ...], backwards: int) -> Any:
+        """The last array, as the kernel leaves it."""
+        guarded = {i: guard(a) for i, a in enumerate(arguments) if isinstance(a, np.ndarray)}
+        given = [ctypes.c_void_p(inner(guarded[i]).ctypes.data) if i in guarded else ctypes.c_int64(a)
+                 for i, a in enumerate(arguments)]  # fmt: skip
+        pointers = (ctypes.c_void_p * len(given))(*map(ctypes.addressof, given))
+        if not function(*sizes, backwards, pointers):
+            raise FaultError("threads part at a barrier, or write beyond their shared memory")
+        *_, result = sorted(guarded)
+        for i, array in guarded.items():
+            expected = guard(arguments[i])
+            if i == result:
+                inner(expected)[:] = inner(array)
+            if array.tobytes() != expected.tobytes():
+                raise FaultError("written outside of the result")
+        return inner(guarded[result]).reshape(arguments[result].shape)
+
+
+def guard(array: Any) -> Any:
+    """Its entries between others that no sum should have: NaN, or an index that is none."""
+    assert array.flags.c_contiguous
+    return np.pad(array.ravel(), GUARD, constant_values=np.nan if array.dtype.kind == "f" else -1)
+
+
+def inner(guarded: Any) -> Any:
+    return guarded[GUARD:-GUARD]

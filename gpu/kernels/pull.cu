@@ -2,71 +2,85 @@
 //
 //   pulled[i, v] += ∂/∂x_iv Σ_a φ_a(x_i) ⟨sums[u(i), a, :], factor[i, :]⟩,    factor held fixed
 //
-// x (heads b, D), factor (heads b, width) and sums (units, k, width), of which C columns from `offset` on, table (k, G)
-// -> pulled (heads b, D), to which it is added: the sum is linear in the columns.
+// x (heads b, D), factor (heads b, width) and sums (units, k, width), of which C columns from `offset` on, runs and starts
+// (`device.runs`) -> pulled (heads b, D), to which it is added: the sum is linear in the columns.
 //
 // Tiling. As in `read`: a thread owns R rows, with their C factors in registers; the gradient lies in shared memory
-// beside the rows, each column of it written by one thread only. Each of a monomial's G entries gets the product of the
-// others times the weight, by products from the front and from the back; what the 1 gets is dropped.
+// beside the rows, each row of it written by one thread only. Of a run, x_v p for successive v with weights w_v, p gets
+// Σ_v w_v x_v and hands it on to its factors, once for the run. What the 1 gets is dropped.
 //
-// Cost for each row and monomial: C fused multiply-adds, and about 3 G products and 3 G words of shared memory, which is
-// what bounds it.
+// Cost for each row and monomial: C + 2 fused multiply-adds, three words of shared memory, the sums once for R rows, and
+// about 3 G products and 3 G words once for a run. Bound by arithmetic and shared memory about alike.
+
+enum { ROWS = R * THREADS };
+static_assert(MONOMIALS * sizeof(Vector<C>) + ROWS * (LARGER(PITCH, ODD_C) + PITCH) * sizeof(T) <= SHARED, "shared memory");
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-pull(const T* x, const T* factor, const T* sums, const unsigned short* table, T* pulled,
+pull(const T* x, const T* factor, const T* sums, const int* runs, const int* starts, T* pulled,
      Size b, Size L, Size segments, Size blocks, Size k, Size width, Size offset)
 {
-    __shared__ T xs[D + 1][R * THREADS], ds[D + 1][R * THREADS];
-    __shared__ __align__(16) T ss[MONOMIALS][PADDED(C)];
-    __shared__ unsigned short ts[MONOMIALS][G];
+    Vector<C>* ss = (Vector<C>*)shared;
+    T* ds = (T*)(ss + MONOMIALS);
+    T* xs = ds + ROWS * PITCH;  // first the factors, then the rows
 
-    const Size unit = blockIdx.x / blocks, first = blockIdx.x % blocks * R * THREADS;
+    const Size unit = blockIdx.x / blocks, first = blockIdx.x % blocks * ROWS;
     const Rows rows = rows_of(unit, segments, b, L);
-    const int count = rows.count - first < R * THREADS ? rows.count - first : R * THREADS;  // perhaps none
-    for (int i = threadIdx.x; i < R * THREADS * (D + 1); i += THREADS) {
-        const int j = i / (D + 1), v = i % (D + 1);
-        xs[v][j] = v == D ? T(1) : j < count ? x[(rows.first + first + j) * D + v] : T(0);
-        ds[v][j] = 0;
-    }
+    const int count = rows.count - first < ROWS ? rows.count - first : ROWS;  // perhaps none
+    fetch<C>(xs, ODD_C, factor + (rows.first + first) * width + offset, width, count, ROWS);
+    for (int i = threadIdx.x; i < ROWS * PITCH; i += THREADS)
+        ds[i] = 0;
+    __syncthreads();
     T own[R][C];
-    for (int r = 0; r < R; r++) {
-        const int j = threadIdx.x + r * THREADS;
+#pragma unroll
+    for (int r = 0; r < R; r++)
+#pragma unroll
         for (int c = 0; c < C; c++)
-            own[r][c] = j < count ? factor[(rows.first + first + j) * width + offset + c] : T(0);
-    }
+            own[r][c] = xs[(threadIdx.x + r * THREADS) * ODD_C + c];
+    __syncthreads();
+    fetch_with_one(xs, x + (rows.first + first) * D, count, ROWS);
 
-    for (Size start = 0; start < k; start += MONOMIALS) {
+    const T* mine = xs + threadIdx.x * PITCH;
+    T* gradient = ds + threadIdx.x * PITCH;
+    for (Size start = 0; start < k; start += MONOMIALS, starts++) {
         const int some = k - start < MONOMIALS ? k - start : MONOMIALS;
         __syncthreads();
-        for (int i = threadIdx.x; i < some * C; i += THREADS)
-            ss[i / C][i % C] = sums[(unit * k + start + i / C) * width + offset + i % C];
-        for (int i = threadIdx.x; i < some * G; i += THREADS)
-            ts[i / G][i % G] = table[start * G + i];
+        fetch<C>(ss->at, PITCH_C, sums + (unit * k + start) * width + offset, width, some, some);
         __syncthreads();
-        for (int a = 0; a < some; a++) {
+        for (const int* run = runs + starts[0] * (G + 2); run < runs + starts[1] * (G + 2); run += G + 2) {
+            T common[R][G], slope[R] = {};  // products of the first of the common factors; what their product gets
 #pragma unroll
             for (int r = 0; r < R; r++) {
-                const int j = threadIdx.x + r * THREADS;
-                T weight = 0, entry[G], before[G];
+                common[r][0] = 1;
 #pragma unroll
-                for (int c = 0; c < C; c++)
-                    weight += ss[a][c] * own[r][c];
+                for (int g = 1; g < G; g++)
+                    common[r][g] = common[r][g - 1] * mine[r * THREADS * PITCH + run[g + 2]];
+            }
+            const Vector<C>* sum = ss + run[0];
+            int v = run[2];
+#pragma unroll 1
+            for (int a = run[1]; a > 0; a--, v++, sum++) {
+                const Vector<C> one = *sum;
 #pragma unroll
-                for (int g = 0; g < G; g++) {
-                    entry[g] = xs[ts[a][g]][j];
-                    before[g] = weight;
-                    weight *= entry[g];
+                for (int r = 0; r < R; r++) {
+                    T weight = 0;
+#pragma unroll
+                    for (int c = 0; c < C; c++)
+                        weight += one.at[c] * own[r][c];
+                    slope[r] += weight * mine[r * THREADS * PITCH + v];
+                    gradient[r * THREADS * PITCH + v] += weight * common[r][G - 1];
                 }
-                T after = 1;
+            }
 #pragma unroll
-                for (int g = G - 1; g >= 0; g--) {
-                    ds[ts[a][g]][j] += before[g] * after;
-                    after *= entry[g];
+            for (int g = G - 1; g > 0; g--) {
+                const int u = run[g + 2];
+#pragma unroll
+                for (int r = 0; r < R; r++) {
+                    gradient[r * THREADS * PITCH + u] += slope[r] * common[r][g - 1];
+                    slope[r] *= mine[r * THREADS * PITCH + u];
                 }
             }
         }
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < count * D; i += THREADS)
-        pulled[(rows.first + first) * D + i] += ds[i % D][i / D];
+    store<D, true>(pulled + (rows.first + first) * D, D, ds, PITCH, count);
 }

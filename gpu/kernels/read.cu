@@ -2,58 +2,69 @@
 //
 //   found[i, c] = Σ_a φ_a(x_i) sums[u(i), a, c],    |φ_a| where ABSOLUTE
 //
-// x (heads b, D), sums (units, k, width), of which C columns from `offset` on, table (k, G) -> found (heads b, width).
+// x (heads b, D), sums (units, k, width), of which C columns from `offset` on, runs and starts (`device.runs`)
+// -> found (heads b, width).
 //
 // Tiling. A thread owns R rows, THREADS apart, and all C columns of them: R C sums in registers. The rows lie in shared
-// memory, one variable after the other; the sums pass through it MONOMIALS at a time, and are the same for all threads.
+// memory; the sums pass through it MONOMIALS at a time, and are the same for all threads. Monomials that differ in their
+// first factor only, of successive variables, stand in a run: the product of the others is made once for the run.
 //
-// Cost for each row and monomial: C fused multiply-adds and G − 1 products, G words of shared memory, and the sums once
-// for R rows. Bound by arithmetic where R C is large.
+// Cost for each row and monomial: C fused multiply-adds, one product, one word of shared memory, the sums once for R
+// rows, and the common product once for a run. Bound by arithmetic where R C is large.
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-read(const T* x, const T* sums, const unsigned short* table, T* found,
+enum { ROWS = R * THREADS };
+static_assert(MONOMIALS * sizeof(Vector<C>) + ROWS * LARGER(PITCH, ODD_C) * sizeof(T) <= SHARED, "shared memory");
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+read(const T* x, const T* sums, const int* runs, const int* starts, T* found,
      Size b, Size L, Size segments, Size blocks, Size k, Size width, Size offset)
 {
-    __shared__ T xs[D + 1][R * THREADS];
-    __shared__ __align__(16) T ss[MONOMIALS][PADDED(C)];
-    __shared__ unsigned short ts[MONOMIALS][G];
+    Vector<C>* ss = (Vector<C>*)shared;
+    T* xs = (T*)(ss + MONOMIALS);  // the rows, and at last what they read
 
-    const Size unit = blockIdx.x / blocks, first = blockIdx.x % blocks * R * THREADS;
+    const Size unit = blockIdx.x / blocks, first = blockIdx.x % blocks * ROWS;
     const Rows rows = rows_of(unit, segments, b, L);
-    const int count = rows.count - first < R * THREADS ? rows.count - first : R * THREADS;  // perhaps none
-    for (int i = threadIdx.x; i < R * THREADS * (D + 1); i += THREADS) {
-        const int j = i / (D + 1), v = i % (D + 1);
-        const T entry = v == D ? T(1) : j < count ? x[(rows.first + first + j) * D + v] : T(0);
-        xs[v][j] = ABSOLUTE && entry < 0 ? -entry : entry;
-    }
+    const int count = rows.count - first < ROWS ? rows.count - first : ROWS;  // perhaps none
+    fetch_with_one<ABSOLUTE>(xs, x + (rows.first + first) * D, count, ROWS);
 
+    const T* mine = xs + threadIdx.x * PITCH;
     T own[R][C] = {};
-    for (Size start = 0; start < k; start += MONOMIALS) {
+    for (Size start = 0; start < k; start += MONOMIALS, starts++) {
         const int some = k - start < MONOMIALS ? k - start : MONOMIALS;
         __syncthreads();
-        for (int i = threadIdx.x; i < some * C; i += THREADS)
-            ss[i / C][i % C] = sums[(unit * k + start + i / C) * width + offset + i % C];
-        for (int i = threadIdx.x; i < some * G; i += THREADS)
-            ts[i / G][i % G] = table[start * G + i];
+        fetch<C>(ss->at, PITCH_C, sums + (unit * k + start) * width + offset, width, some, some);
         __syncthreads();
-        for (int a = 0; a < some; a++) {
+        for (const int* run = runs + starts[0] * (G + 2); run < runs + starts[1] * (G + 2); run += G + 2) {
+            T common[R];
 #pragma unroll
             for (int r = 0; r < R; r++) {
-                const int j = threadIdx.x + r * THREADS;
-                T phi = xs[ts[a][0]][j];
+                common[r] = 1;
 #pragma unroll
                 for (int g = 1; g < G; g++)
-                    phi *= xs[ts[a][g]][j];
+                    common[r] *= mine[r * THREADS * PITCH + run[g + 2]];
+            }
+            const T* entry = mine + run[2];
+            const Vector<C>* sum = ss + run[0];
+#pragma unroll 1
+            for (int a = run[1]; a > 0; a--, entry++, sum++) {
+                const Vector<C> factor = *sum;
 #pragma unroll
-                for (int c = 0; c < C; c++)
-                    own[r][c] += phi * ss[a][c];
+                for (int r = 0; r < R; r++) {
+                    const T phi = common[r] * entry[r * THREADS * PITCH];
+#pragma unroll
+                    for (int c = 0; c < C; c++)
+                        own[r][c] += phi * factor.at[c];
+                }
             }
         }
     }
-    for (int r = 0; r < R; r++) {
-        const int j = threadIdx.x + r * THREADS;
-        if (j < count)
-            for (int c = 0; c < C; c++)
-                found[(rows.first + first + j) * width + offset + c] = own[r][c];
-    }
+
+    __syncthreads();
+#pragma unroll
+    for (int r = 0; r < R; r++)
+#pragma unroll
+        for (int c = 0; c < C; c++)
+            xs[(threadIdx.x + r * THREADS) * ODD_C + c] = own[r][c];
+    __syncthreads();
+    store<C>(found + (rows.first + first) * width + offset, width, xs, ODD_C, count);
 }
