@@ -12,7 +12,7 @@ A sum over rows adds at most `STEP` of them in the arrays' own precision, then i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,15 @@ Build = Callable[[str, Macros], Launch]
 
 
 class Device:
-    """Arrays of one kind (`xp`, their namespace) and the kernels for them, which `build` compiles."""
+    """Arrays of one kind (`xp`, their namespace) and the kernels for them, which `build` compiles.
 
-    def __init__(self, xp: Any, build: Build) -> None:
+    `put` copies a table, and returns when it is there: it serves all streams.
+    """
+
+    def __init__(self, xp: Any, build: Build, put: Callable[[Any], Any]) -> None:
         self.xp, self.build = xp, cache(lambda name, macros: build(name, dict(macros)))
-        self.table = cache(lambda d, degree, lowest: xp.asarray(factors(d, degree, lowest)))
-        self.runs = cache(lambda d, degree, lowest: tuple(map(xp.asarray, runs(d, degree, lowest))))
+        self.table = cache(lambda d, degree, lowest: put(factors(d, degree, lowest)))
+        self.runs = cache(lambda d, degree, lowest: tuple(map(put, runs(d, degree, lowest))))
 
     def absorb(self, x: Any, columns: Any, degree: int, L: int, *, absolute: bool = False, lowest: int = 0) -> Any:
         """Σ_j φ(x_j)ᵀ columns_j, or |φ|, for each segment. Shapes: x (H, b, d), columns (H, b, c) -> (H, s, k, c)."""
@@ -286,4 +289,4 @@ def _device(number: int) -> Device:
 
         return launch
 
-    return Device(cupy, build)
+    return Device(cupy, build, partial(cupy.asarray, blocking=True))

@@ -39,7 +39,7 @@ class Machine(NamedTuple):
 
     xp: Any  # CuPy
     seconds: Callable[[Callable[[], object]], float]  # what the device takes for a call
-    torch: Any  # PyTorch, or None
+    torch: Any  # PyTorch, or None where it is missing or sees no device
     about: dict[str, Any]
 
 
@@ -109,11 +109,16 @@ def write(file: Path, data: Any) -> None:
 def this_machine() -> Machine:
     """The device of this machine; AltgradError where there is none."""
     xp = device.current().xp
+    return Machine(xp, lambda call: _device_seconds(xp, call), _torch(), about(xp))
+
+
+def _torch() -> Any:
+    """PyTorch, if it sees the device: its times on a CPU are no rival's."""
     try:
         torch = import_module("torch")
     except ImportError:
-        torch = None
-    return Machine(xp, lambda call: _device_seconds(xp, call), torch, about(xp))
+        return None
+    return torch if torch.cuda.is_available() else None
 
 
 def _device_seconds(xp: Any, call: Callable[[], object]) -> float:

@@ -60,7 +60,7 @@ def part(machine: Any, left: Callable[[], float]) -> Iterator[Found]:
             yield {"ceilings": roof, "rows": rows}
         if machine.torch:
             kernel = kernel or fastest(machine, inputs)
-        for causal in (False, True) if machine.torch else ():
+        for causal in (False, True) if kernel else ():
             left()
             rows.append(pytorch(machine, inputs, arrays, kernel, causal))
             yield {"ceilings": roof, "rows": rows}
@@ -140,7 +140,7 @@ def sdpa(torch: Any, operands: list[Any], kernel: str, causal: bool) -> tuple[An
 
 
 def fastest(machine: Any, inputs: list[Any]) -> str:
-    """The kernel that takes the least time for output and gradient, of those that run here."""
+    """The kernel that takes the least time for output and gradient, of those that run here; empty if none does."""
     given, times = tensors(machine.torch, inputs), {}
     for kernel in KERNELS:
         call: Any = partial(sdpa, machine.torch, given, kernel, False)
@@ -148,7 +148,7 @@ def fastest(machine: Any, inputs: list[Any]) -> str:
             times[kernel] = min(rounds(machine.seconds, call, budget=0))
         except RuntimeError:  # not for this device, type or size
             continue
-    return min(times, key=times.__getitem__)
+    return min(times, key=times.__getitem__, default="")
 
 
 # --- errors

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpu import device
-from reference.certificate import BINS, Head, Ranges, as_float
+from reference.certificate import BINS, Head, Ranges, as_float, unit
 from reference.fast_qkv import LARGEST_STATE, Fast, KeySide, Output, QuerySide, centres, ranges_of
 from reference.masked_product import blocks
 from reference.row_bounds import (
@@ -116,7 +116,7 @@ class Heads(Fast):
         k, v, q, dO = (largest.astype(np.float64) for largest in (k, v, q, dO))
         every = zip(zip(centre, middle, k, longest_k, v, strict=True), zip(q, longest_q, dO, strict=True), strict=True)
         fields = zip(*(ranges_of(head, *one) for one in every), strict=True)
-        return Ranges(*(np.stack(field).reshape(len(k), 1, -1) for field in fields))
+        return _with_what_is_lost(Ranges(*(np.stack(field).reshape(len(k), 1, -1) for field in fields)), head)
 
     def _foresee(self) -> None:
         """Refuse a rank whose sums would not fit, those of all heads together."""
@@ -181,6 +181,11 @@ class Heads(Fast):
         """One over the ranges in float64, or 0."""
         with np.errstate(divide="ignore"):
             return Ranges(*(self._put(np.where(field > 0, 1 / field, 0)) for field in self.ranges))
+
+    @cached_property
+    def _lost(self) -> tuple[Any, Any]:
+        query, key = lost(self.head, self.ranges.balance)  # (H, 1, 1) both
+        return self._put(query), self._put(key)
 
     @cached_property
     def fixed(self) -> Any:
@@ -396,13 +401,15 @@ class Heads(Fast):
     def _facts(self, rows: slice, x: FloatArray, dO: FloatArray) -> Facts:
         """`certificate.Facts` with one column for x and one for dO, in units of the largest entries."""
         moved, sizes = self._moved(rows), np.abs(dO).astype(np.float64)  # (H, 1 or b, d), (H, b, e)
+        size = np.abs(x).astype(np.float64)  # (H, b, d)
         moved_most, dO_most = largest(moved, self.per.q), largest(dO, self.per.dO)  # (H, 1 or b, 1), (H, b, 1)
         V_error = 0.0 if self.head.V_error is None else self.head.V_error.astype(np.float64)  # (e,)
+        _, of_key = self._lost  # (H, 1, 1)
         return Facts(
-            reach=(np.abs(x) * self.wide.k).sum(axis=-1, keepdims=True),
+            reach=(size * self.wide.k).sum(axis=-1, keepdims=True),
             mu=(sizes * self.wide.v).sum(axis=-1, keepdims=True),
             moved=(sizes * V_error).sum(axis=-1, keepdims=True),
-            sigma=(moved * self.wide.k).sum(axis=-1, keepdims=True),
+            sigma=(moved * self.wide.k + (size + moved) * of_key).sum(axis=-1, keepdims=True),
             x=largest(x, self.per.q),
             x_moved=moved_most,
             x_moved_most=moved_most,
@@ -412,11 +419,11 @@ class Heads(Fast):
 
     def _moved(self, rows: slice) -> FloatArray:
         """How far rounding may have moved the queries. Shapes: -> (H, 1, d) or (H, b, d)."""
-        least = float(np.finfo(self.head.dtype).smallest_subnormal)
+        least, _ = self._lost  # (H, 1, 1)
         if self.head.Q_error is None:
-            return np.zeros_like(self.wide.k) + least * self.wide.balance
+            return np.zeros_like(self.wide.k) + least
         errors = flat(self.head.Q_error(rows)).astype(np.float64)  # (H, b, d)
-        return (abs(self.head.scale) * errors + least) * self.wide.balance
+        return abs(self.head.scale) * errors * self.wide.balance + least
 
     def _output_of(self, rows: slice, x: FloatArray, found: list[FloatArray]) -> Output:
         D = found[0][..., :1]  # (H, b, 1)
@@ -514,6 +521,27 @@ def nothing(sums: Sums) -> Sums:
 
 
 # --- ranges
+
+
+def lost(head: Head, balance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """What underflow may take from an entry of a query and of a key, in the units of both. Shapes: all (H, 1, 1).
+
+    CuPy compiles with -ftz=true: subnormal numbers of float32, read or made, count as 0.
+    """
+    least = float(np.finfo(head.dtype).tiny)
+    return least * ((1 + abs(head.scale)) * balance + 1), least * (3 / balance + 1)
+
+
+def _with_what_is_lost(ranges: Ranges, head: Head) -> Ranges:
+    """And no column of queries so small beside others that what it may have lost is much in its own unit."""
+    (of_query, of_key), root = lost(head, ranges.balance), sqrt(head.d)  # (H, 1, 1) both
+    q = ranges.q + of_query  # (H, 1, d)
+    return ranges._replace(
+        q=np.maximum(q, unit(head.dtype) * q.max(axis=-1, keepdims=True)),
+        k=ranges.k + of_key,
+        longest_q=ranges.longest_q + root * of_query,
+        longest_k=ranges.longest_k + root * of_key,
+    )
 
 
 def _extremes(operand: Callable[[slice], FloatArray], n: int) -> FloatArray:

@@ -135,8 +135,14 @@ class DeviceTrial(ReadTrial):
 
 
 def worst(suite: Suite) -> float | None:
-    """The largest difference/bound of all properties; without all examples within it, something larger than 1."""
-    return max((p.worst if not p.failures else max(p.worst, 2.0) for p in suite.properties), default=None)
+    """The largest difference/bound of all properties; beyond 1 if an example failed or a checker found faults.
+
+    Nothing if a property has no example: all may have been refused.
+    """
+    if not suite.properties or not all(p.examples for p in suite.properties):
+        return None
+    faults = any(p.failures for p in suite.properties) or any(outcome == "faults" for _, outcome in suite.checkers)
+    return max(2.0 * faults, *(p.worst for p in suite.properties))
 
 
 def _planted(suite: Suite, name: str) -> float | None:

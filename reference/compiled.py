@@ -355,8 +355,14 @@ class Compiled(Fast):
     def _by_row(self) -> tuple[FloatArray, Units, Fixed]:
         assert self.bounds
         r = self.ranges
-        units = Units(r.k, r.v, inverse(r.q), inverse(r.v), inverse(r.dO), self.V_error)
+        units = Units(r.k, r.v, inverse(self._q), inverse(r.v), inverse(r.dO), self.V_error)
         return self.bounds.table, units, self.bounds.fixed
+
+    @cached_property
+    def _q(self) -> FloatArray:
+        """Units of the queries: those of a column of zeros are not as small as what it may have lost."""
+        q = self.ranges.q  # (d,)
+        return np.maximum(q, max(unit(self.head.dtype) * q.max(), np.finfo(np.float64).tiny))
 
     def _output_of(self, x: FloatArray, rows: slice, found: Groups) -> Output:
         factor, moments, absolute = found[0][:, : 1 + self.e], found[1], found[2]
@@ -450,7 +456,7 @@ class Compiled(Fast):
         floor_K, floor_V = self._reply_floors()
         return KeySide(
             rows, dK, dV,
-            self._bounded(dK, of_K, ranges.q / ranges.balance, floor_K), self._bounded(dV, of_V, ranges.dO, floor_V),
+            self._bounded(dK, of_K, self._q / ranges.balance, floor_K), self._bounded(dV, of_V, ranges.dO, floor_V),
         )  # fmt: skip
 
     def _key_chunk(self, rows: slice, weighted: Groups, slopes: FloatArray) -> KeySide:

@@ -66,7 +66,7 @@ class EmulatedDevice(Device):
 
     def __init__(self, library: Library, source: Any = device.source, xp: Any = np) -> None:
         self.library, self.source = library, source
-        super().__init__(xp, self.emulated)
+        super().__init__(xp, self.emulated, xp.asarray)
 
     def emulated(self, name: str, macros: Macros) -> Launch:
         function = self.library.compiled(name, self.source(name, macros))

@@ -388,6 +388,20 @@ def test_sums_over_blocks_are_those_of_a_layer() -> None:
             assert worst(values, bounds, Exact(truth.values[1:], truth.noise[1:])) <= 1
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("zeros", [slice(1, 2), slice(None)])
+def test_columns_of_zeros_spoil_no_bound(zeros: slice, dtype: Any) -> None:
+    """Such a column may have lost the least subnormal number to underflow; it is no unit for what others lose."""
+    Q, K, V, dO = operands(70, 70, 3, 2, dtype)
+    Q[:, zeros] = 0
+    more: dict[str, Any] = {"scale": 0.1, "polynomial": taylor(4, 2.0), "method": "differentiate"}
+    ours = qkv.fast_attention_vjp(Q, K, V, dO, **more).bound
+    with patch.object(fast_qkv, "LONG", 10**9):
+        theirs = qkv.fast_attention_vjp(Q, K, V, dO, **more).bound
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a <= 3 * b.max()).all()
+
+
 # --- without the bound
 
 

@@ -126,6 +126,13 @@ def test_out_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--out FILE is needed" in capsys.readouterr().err
 
 
+def test_without_a_device_pytorch_is_no_rival(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert evidence._torch() is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert evidence._torch() is torch
+
+
 # --- the file
 
 

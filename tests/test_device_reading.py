@@ -77,8 +77,17 @@ def test_it_is_shown_with_date_and_machine(tmp_path: Path) -> None:
 def test_it_may_refute(tmp_path: Path) -> None:
     assert tried(WITHIN, read(tmp_path, properties={"exact": tally(1.5, failures=1)})).outcome == "refutes"
     assert tried(WITHIN, read(tmp_path, properties={"exact": tally(0.5, failures=1)})).outcome == "refutes"
+    for outcome, expected in (("faults", "refutes"), ("failed", "supports")):
+        assert tried(WITHIN, read(tmp_path, sanitizer=[{"tool": "racecheck", "outcome": outcome}])).outcome == expected
     slow = {"rows": [row("altgrad", 1), row("PyTorch", 0.5)]}
     assert tried(FASTER, read(tmp_path, times=slow)).outcome == "refutes"
+
+
+def test_properties_without_examples_say_nothing(tmp_path: Path) -> None:
+    """As where the device refuses every one of them."""
+    none = tally(0.0) | {"examples": 0, "planted": {}}
+    assert tried(WITHIN, read(tmp_path, properties={"exact": none, "reference": none})).outcome == "open"
+    assert tried(WITHIN, read(tmp_path, properties={"exact": tally(), "reference": none})).outcome == "open"
 
 
 def test_a_false_version_that_was_accepted_is_named(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from reference.low_rank import rank
 
 MATTER = {"a head of 16, degree 2": (16, 2, 17), "a head of 16, degree 4": (16, 4, 17), "a head of 32": (32, 2, 17)}
 OTHERS = {"a head of 64": (64, 2, 22), "one entry": (1, 1, 1), "a high degree": (2, 8, 3), "no factors": (3, 0, 4)}
+CUPYS_OPTIONS = "-ftz=true", "--device-as-default-execution-space", "--pch"  # that it adds to ours
 KERNELS = ("absorb", "read", "pull", "near_read", "near_pull")
 
 
@@ -36,7 +37,8 @@ def nvrtc(kernel: str, macros: Macros, architecture: str) -> tuple[bytes, str]:
     from cupy.cuda import nvrtc as compiler  # noqa: PLC0415  # only these tests need it
 
     program = compiler.createProgram(device.source(kernel, macros), f"{kernel}.cu", (), ())
-    compiler.compileProgram(program, (*device.OPTIONS, f"-arch={architecture}", "--ptxas-options=-v"))
+    options = *device.OPTIONS, *CUPYS_OPTIONS, f"-arch={architecture}", "--ptxas-options=-v"
+    compiler.compileProgram(program, options)
     return compiler.getCUBIN(program), compiler.getProgramLog(program)
 
 

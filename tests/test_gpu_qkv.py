@@ -230,6 +230,57 @@ def test_exact_attention_is_the_references(causal: bool) -> None:
     assert all(map(np.array_equal, gradient, qkv.attention_vjp(*arrays, scale=0.7, causal=causal)))
 
 
+def flushing(plain: Any) -> Any:
+    """What makes arrays without subnormal numbers of float32: CuPy compiles with -ftz=true."""
+
+    def made(self: DeviceArray, hidden: Any, *device: str) -> None:
+        plain(self, hidden, *device)
+        if self.dtype == np.float32:
+            subnormal = np.abs(self.hidden) < np.finfo(np.float32).tiny
+            if self.hidden[subnormal].any():
+                self.hidden = np.where(subnormal, np.float32(0), self.hidden)
+
+    return made
+
+
+@pytest.mark.parametrize("powers", [(-121, 119), (119, -121)], ids=["queries", "keys"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_bound_knows_that_a_device_flushes_subnormal_numbers(
+    method: Method, causal: bool, powers: tuple[int, int]
+) -> None:
+    """Some entries of a column are lost whole, and the other side's are so large that the scores miss them."""
+    Q, K, V, dO = (array[0] for array in operands(12, 12, 2, 2, batch=(1,)))
+    columns = np.array([1, 2.0**-7]), np.array([1, 2.0**5])
+    if powers[0] > 0:
+        columns = columns[::-1]
+    pair = (np.ldexp(x * column, power) for x, column, power in zip((Q, K - 1), columns, powers, strict=True))
+    arrays = [array.astype(np.float32) for array in (*pair, V, dO)]
+    how: dict[str, Any] = {"scale": 0.25, "causal": causal}
+    with patch.object(DeviceArray, "__init__", flushing(DeviceArray.__init__)), pretended_device():
+        fast = on_device(gpu.qkv.fast_attention_and_vjp)(*arrays, polynomial=taylor(4, 2.0), method=method, **how)
+    wide = [array.astype(float) for array in arrays]
+    exact = [qkv.attention(*wide[:3], **how), *qkv.attention_vjp(*wide, **how)]
+    rounding = [attention_rounding(*wide[:3], **how), *vjp_rounding(*wide, **how)]
+    for value, bound, true, more in zip(fast.value, fast.bound, exact, rounding, strict=True):
+        assert worst_ratio(np.abs(value.astype(float) - true), bound.astype(float) + more) <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("zero", [slice(1, 2), slice(None)], ids=["a column", "all"])
+def test_queries_of_zeros_spoil_no_bound(zero: slice, dtype: Any) -> None:
+    """What underflow may take from a column of zeros is much beside its largest entry, and nothing beside others."""
+    arrays = operands(9, 9, 3, 2, dtype=dtype)
+    arrays[0][:, zero] *= 2.0**-10
+    how: dict[str, Any] = {"scale": 0.2, "polynomial": taylor(4, 2.0), "method": "differentiate"}
+    with pretended_device():
+        small = fast_attention_vjp(*arrays, **how).bound
+        arrays[0][:, zero] = 0
+        none = fast_attention_vjp(*arrays, **how).bound
+    assert (none.K <= small.K).all()
+    assert all(np.isfinite(bound).all() for bound in none)
+
+
 def test_queries_and_keys_may_differ_in_number() -> None:
     arrays = operands(5, 17, 2, 3, batch=(2,))
     how: dict[str, Any] = {"scale": 0.2, "polynomial": taylor(2, 2.0)}
