@@ -20,7 +20,7 @@ verify: .venv/pyvenv.cfg ## put every statement on trial
 	.venv/bin/python -m proofs_checks verify $(ARGS)
 
 test: .venv/tests ## run the tests
-	.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
+	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 bench: .venv/bench ## time it beside PyTorch and others: five minutes, or half an hour with ARGS='--profile full'
 	.venv/bin/python -m benchmarks run $(ARGS)

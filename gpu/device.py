@@ -27,9 +27,7 @@ TILE = 32  # rows of a group, or of the other side, that pass through shared mem
 MONOMIALS = 48  # whose sums pass through shared memory together
 REGISTERS = 160  # of 32 bits, for the arrays of one thread, at most
 COLUMNS = 24  # that one launch takes, at most
-SHARED = (
-    72 * 1024
-)  # bytes of shared memory of a block, so that three find room, where a row a thread leaves that choice
+SHARED = 72 * 1024  # bytes of a block's shared memory, so that three blocks find room, where rows leave that choice
 LARGEST_SHARED = 96 * 1024  # bytes that every device from sm_80 on has for a block
 THREADS = 128  # of a block that sums over rows, at most
 BLOCKS = 1024  # that keep a large device busy
@@ -218,7 +216,8 @@ def padded(columns: int, size: int) -> int:
 
 def refuse_wide(d: int, least: int) -> None:
     if least > LARGEST_SHARED:
-        raise AltgradError(f"gpu: a row of d = {d} entries needs {least} bytes of shared memory, has {LARGEST_SHARED}")
+        got = f"gpu: a row of d = {d} entries takes {least} bytes of a block's shared memory"
+        raise AltgradError(f"{got}, needs at most {LARGEST_SHARED}: `reference` on the CPU takes rows of any width")
 
 
 def factors(d: int, degree: int, lowest: int) -> Any:

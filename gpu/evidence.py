@@ -24,6 +24,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
 from gpu import device, evidence_properties, evidence_times
+from gpu.backend import product_error
 from gpu.sources import sources
 from reference.errors import AltgradError
 
@@ -107,8 +108,10 @@ def write(file: Path, data: Any) -> None:
 
 
 def this_machine() -> Machine:
-    """The device of this machine; AltgradError where there is none."""
+    """The device of this machine; AltgradError where there is none, or where it multiplies in TF32."""
     xp = device.current().xp
+    if product_error("gpu.evidence", xp):
+        raise AltgradError("CuPy multiplies in TF32, needs CUPY_TF32 and NVIDIA_TF32_OVERRIDE to be 0 or nothing")
     return Machine(xp, lambda call: _device_seconds(xp, call), _torch(), about(xp))
 
 

@@ -1,7 +1,7 @@
 """Times on a device, by its events, with errors beside them, and which share of the machine's ceilings they reach.
 
 Inputs are those of `benchmarks`: Q, K ~ N(0, 1)/√d and V, dO ~ N(0, 1), scores q·k, 16 heads of d = 16. What is timed
-is output and gradient, two calls of `gpu.qkv` in float32 without the certificate, and PyTorch's
+is output and gradient, one call of `gpu.qkv` in float32 without the certificate, and PyTorch's
 scaled_dot_product_attention with autograd in bfloat16 by the kernel that is the fastest there. Errors are
 ‖x − y‖_F/‖x‖_F in sampled rows, x being exact attention in float64; dK and dV, a row of which takes all n² scores, are
 measured in one head, and left out where n is large.
@@ -87,13 +87,12 @@ def altgrad(machine: Any, arrays: list[Any], degree: int, causal: bool, roof: Fo
     options: Any = {"scale": 1.0, "causal": causal, "polynomial": taylor(degree, 1.0), "certify": False}
 
     def call() -> tuple[Any, ...]:
-        forward = gpu.qkv.fast_attention(*arrays[:3], **options)
-        return forward.value, *gpu.qkv.fast_attention_vjp(*arrays, **options, method="differentiate").value
+        return tuple(gpu.qkv.fast_attention_and_vjp(*arrays, **options, method="differentiate").value)
 
     times = rounds(machine.seconds, call)
     n, k = arrays[0].shape[-2], rank(D, degree)
-    work = 16 * HEADS * n * k * (1 + D)  # eight products, two in the first call and six in the second
-    moved = 4 * 11 * HEADS * n * D  # three arrays read and one written, then four and three
+    work = 12 * HEADS * n * k * (1 + D)  # six products
+    moved = 4 * 8 * HEADS * n * D  # four arrays read and four written
     return {
         "contender": "altgrad",
         **about(n, causal, times),

@@ -1,7 +1,7 @@
 """Softmax attention and its gradients in Q, K, V on CuPy arrays: `reference.qkv` on a CUDA device.
 
-The exact functions are the reference's, whose products CuPy takes: float32 is computed in float32, not in TF32. The
-fast ones take all heads at once (`gpu.fast_qkv`).
+The exact functions are the reference's, whose products CuPy takes: float32 is computed in float32, unless CuPy was
+told to use TF32. The fast ones take all heads at once (`gpu.fast_qkv`), never in TF32.
 """
 
 from __future__ import annotations

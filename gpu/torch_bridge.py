@@ -83,7 +83,7 @@ def attention(
     Cost: O((n + m) k (d + e)) with k = binom(d + degree, degree) for each head, memory for inputs, outputs and a
     constant. The backward pass keeps q, k and v, and sums the keys once more.
 
-    >>> q, k, v = torch.randn(3, 2, 4, 1000, 8, dtype=torch.float64)
+    >>> q, k, v = torch.randn(3, 2, 4, 100, 3, dtype=torch.float64)
     >>> q.requires_grad_() is q
     True
     >>> output = attention(q, k, v, is_causal=True, scale=0.1)
@@ -92,7 +92,7 @@ def attention(
     True
     >>> output.sum().backward()
     >>> q.grad.shape
-    torch.Size([2, 4, 1000, 8])
+    torch.Size([2, 4, 100, 3])
     """
     taken = {"attn_mask": attn_mask is None, "dropout_p": dropout_p == 0, "enable_gqa": enable_gqa is False}
     for name, neutral in taken.items():

@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 from proofs_checks import ground_truth
 from proofs_checks.equation import EquationTrial
 from proofs_checks.error_bounds import Neighbours
-from proofs_checks.ground_truth import Activation, Lifted, Rows, applied, ball_jacobian, contracted, product
+from proofs_checks.ground_truth import Activation, Lifted, Rows, applied, contracted, product
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Array, Instance, layers, odd_scale, paper_scale
 from proofs_checks.low_rank import Taylor
@@ -56,7 +56,7 @@ class Carried(Neighbours, Smooth):
         def output(lifted: Lifted) -> Rows:
             return applied(self.activation, product(lifted["X"], lifted["W_g"]))
 
-        return ball_jacobian(output, {"X": self.X, "W_g": self.W_g}, "X")
+        return self.jacobian(output, {"X": self.X, "W_g": self.W_g}, "X")
 
     @cached_property
     def slope(self) -> Any:
@@ -89,12 +89,12 @@ class Carried(Neighbours, Smooth):
     @cached_property
     def dsl_dX(self) -> Array:
         """(h, n, d_h, n, d)."""
-        found = [ball_jacobian(partial(self._head, columns), self._operands, "X") for columns in self._columns]
+        found = [self.jacobian(partial(self._head, columns), self._operands, "X") for columns in self._columns]
         return ground_truth.frozen(np.stack(found))
 
     @cached_property
     def ds_dX_heads(self) -> Array:
-        return ball_jacobian(self._side_by_side, self._operands, "X")
+        return self.jacobian(self._side_by_side, self._operands, "X")
 
     @cached_property
     def dY_ds(self) -> Array:
@@ -109,7 +109,7 @@ class Carried(Neighbours, Smooth):
         def output(lifted: Lifted) -> Rows:
             return product(self._side_by_side(lifted), lifted["W_g"])
 
-        return contracted(self.G, ball_jacobian(output, self._operands, "X"))
+        return contracted(self.G, self.jacobian(output, self._operands, "X"))
 
     @property
     def a(self) -> int:
@@ -234,7 +234,7 @@ class TwoLayers(Smooth):
         for i in range(2):
             operands |= {f"Q {i}": self.Ws_Q[i], f"K {i}": self.Ws_K[i], f"V {i}": self.Ws_V[i]}
             operands |= {f"g {i}": self.Ws_g[i + 1]}
-        return contracted(self.G, ball_jacobian(output, operands, "T"))
+        return contracted(self.G, self.jacobian(output, operands, "T"))
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ def exact_G(s: Symbols) -> Array:
         T = applied(s.activation, product(lifted["Attn"], lifted["W_g"]))
         return [[sum(s.g_T[i, c] * T[i][c] for i, c in np.ndindex(s.n, s.d))]]
 
-    found: Array = ball_jacobian(loss, {"Attn": s.s, "W_g": s.W_g}, "Attn")[0, 0]
+    found: Array = s.jacobian(loss, {"Attn": s.s, "W_g": s.W_g}, "Attn")[0, 0]
     return found
 
 

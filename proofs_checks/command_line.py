@@ -5,23 +5,32 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from proofs_checks import export, terminal
+from proofs_checks.audit import READ, SAMPLE
+from proofs_checks.audit import audit as audited
+from proofs_checks.audit import results as audit_results
 from proofs_checks.judgement import differences, judge
 from proofs_checks.runner import PROFILES, RECORD, Book, Run
 from proofs_checks.store import FOLDER, Store
 
-DIFFERS, BAD_USAGE, INTERRUPTED = 1, 2, 130
+if TYPE_CHECKING:
+    from proofs_checks.mutation import Mutation
+
+DIFFERS, BAD_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +46,23 @@ class Profile(StrEnum):
     quick = "quick"
     standard = "standard"
     deep = "deep"
+
+
+class ReportForm(StrEnum):
+    """What a report is written as."""
+
+    html = "html"
+    markdown = "markdown"
+
+
+class Section(StrEnum):
+    """A part of the audit."""
+
+    planted = "planted"
+    mutants = "mutants"
+    hypotheses = "hypotheses"
+    independence = "independence"
+    slack = "slack"
 
 
 Seed = Annotated[int, typer.Option(min=0, help="All draws follow from it: the same seed gives the same evidence.")]
@@ -100,6 +126,59 @@ def verify(
 
 
 @app.command()
+def audit(
+    ids: Annotated[list[str] | None, typer.Argument(help="Statements whose checks to audit; all if none.")] = None,
+    profile: Annotated[Profile, typer.Option(help="20, 100 or 400 mutants; the checks as verify runs them.")] = (
+        Profile.quick
+    ),
+    only: Annotated[list[Section] | None, typer.Option(help="This part of the audit; may be repeated.")] = None,
+    mutants: Annotated[int | None, typer.Option(min=1, help="How many mutants; beyond their number: all.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write all figures to this file.")] = None,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = os.cpu_count() or 1,
+    record: RecordModule = RECORD,
+) -> None:
+    """Try to fool the suite: false statements, changed code, empty hypotheses, borrowed truth, loose bounds.
+
+    Exit status: 0 if it cannot be fooled, 1 if it can (it says how), 2 for bad usage, 130 after Ctrl-C. What was
+    finished before an interruption is kept.
+    """
+    book = Book.open(record)
+    chosen = _known(book, ids or list(book.statements))
+    sections = {str(section) for section in only or Section}
+    if json is not None and (json.is_dir() or not json.absolute().parent.is_dir()):
+        _refuse(f"--json {json}: needs the name of a file in a folder that exists")
+    if "mutants" in sections and not find_spec("cosmic_ray"):
+        _refuse("the mutants need the extra `audit`: pip install 'altgrad[audit]'; or leave them out by --only")
+    run = Run(book, _store(), profile=profile, seed=seed)
+    try:
+        if READ.intersection(sections):
+            with _progress() as advance:
+                run.execute(chosen, jobs, advance)
+        with _progress() as advance:
+            size = mutants or SAMPLE[profile]
+            mutation = _mutated(book, run.store, size, jobs, seed, advance) if "mutants" in sections else None
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted. What was finished is kept: run the command again to go on.")
+        raise typer.Exit(INTERRUPTED) from None
+    found = audited(run, chosen, mutation, sections)
+    terminal.print_audit(Console(), found, profile)
+    if json is not None:
+        export.write(json, audit_results(found, run))
+    if found.faults(profile):
+        raise typer.Exit(DIFFERS)
+
+
+def _mutated(book: Book, store: Store, size: int, jobs: int, seed: int, advance: Any) -> Mutation:
+    """A sample of mutants and what became of them; cosmic-ray is loaded only here."""
+    from proofs_checks import mutation  # noqa: PLC0415  # not every installation has it
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # ends the processes that try mutants, too
+    sample = list(islice(mutation.mutants(mutation.SUITES, seed), size))
+    return mutation.mutate(book, store, sample, jobs, seed, advance)
+
+
+@app.command()
 def show(
     id: Annotated[str, typer.Argument(help="A statement, such as G.3.")],
     seed: Seed = 0,
@@ -109,8 +188,38 @@ def show(
     book = Book.open(record)
     (chosen,) = _known(book, [id])
     runs = [Run(book, Store(), profile=profile, seed=seed) for profile in reversed(PROFILES)]
-    best = min(runs, key=lambda run: judge(book, run)[chosen].missing)
+    best = min(runs, key=lambda run: run.missing(chosen))
     terminal.print_statement(Console(), judge(book, best)[chosen], book.statements, seed)
+
+
+@app.command()
+def report(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to; else altgrad-report.html or .md.")
+    ] = None,
+    form: Annotated[ReportForm, typer.Option("--format", help="A page, or text for a review form.")] = ReportForm.html,
+    profile: Annotated[Profile, typer.Option(help="Whose results to show.")] = Profile.quick,
+    seed: Seed = 0,
+    record: RecordModule = RECORD,
+) -> None:
+    """Write one file for reviewers from what verify left: verdicts, findings, dependencies, all evidence.
+
+    The page needs no network. JSON is what `altgrad verify --json` writes. Nothing is checked again here.
+    """
+    try:
+        from proofs_checks import report as pages  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        _refuse(f"report needs {error.name}: pip install 'altgrad[report]'")
+    book = Book.open(record)
+    run = Run(book, _store(), profile=profile, seed=seed)
+    judged = judge(book, run)
+    if not any(j.evidence for j in judged.values()):
+        _refuse(f"there are no fresh results of profile {profile} and seed {seed}: run altgrad verify first")
+    path = output or Path(f"altgrad-report.{'md' if form == ReportForm.markdown else 'html'}")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        _refuse(f"--output {path}: needs the name of a file in a folder that exists")
+    path.write_text((pages.markdown if form == ReportForm.markdown else pages.html)(judged, run), encoding="utf-8")
+    Console().print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

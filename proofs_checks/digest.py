@@ -93,12 +93,17 @@ def packages(roots: frozenset[str]) -> dict[str, str]:
     used = {i.split(".")[0] for name in closure(roots) for i in imports(name)}
     outside = used - set(PROJECT) - set(sys.stdlib_module_names)
     distributions = {d for name in outside for d in _distributions().get(name, [])}
-    return {"python": platform.python_version(), **{d: version(d) for d in sorted(distributions)}}
+    return {"python": platform.python_version(), **{d: _version(d) for d in sorted(distributions)}}
 
 
 @cache
 def _distributions() -> dict[str, list[str]]:
     return dict(packages_distributions())
+
+
+@cache
+def _version(distribution: str) -> str:
+    return version(distribution)
 
 
 @cache

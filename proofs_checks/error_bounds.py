@@ -6,6 +6,7 @@ of A = exp(S) with |Ã − A|_ij ≤ E_ij: what is tried is not only what a poly
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -13,16 +14,18 @@ from math import comb, factorial
 from typing import Any
 
 import numpy as np
-from flint import arb, arb_series, fmpq, fmpq_mat
+from flint import arb, fmpq, fmpq_mat
 from hypothesis.strategies import SearchStrategy, one_of
 
+from proofs_checks import bound_proofs as proofs
+from proofs_checks.bound_proofs import DerivationTrial
 from proofs_checks.equation import EquationTrial, form
 from proofs_checks.falsify import Altered
-from proofs_checks.ground_truth import Lifted, Rows, ball_jacobian
+from proofs_checks.ground_truth import Lifted, Rows
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Array, Instance, layers, odd_scale, paper_scale, unit_scale
 from proofs_checks.products import product
-from proofs_checks.record import Claim, Part, PartKind, Statement
+from proofs_checks.record import Check, Claim, Part, PartKind, Statement
 from proofs_checks.symbols import Symbols, table, total
 from reference import error_bounds as formulas
 from reference import low_rank
@@ -470,14 +473,12 @@ class Moments(Symbols):
             terms = []
             for i in range(n):
                 for j in range(i + 1 if self.causal else n):
-                    score = sum((Q[i][a] * K[j][a] for a in range(self.d)), arb_series([0]))
-                    raised = sum(
-                        (arb_series([c / (k + 1)]) * score ** (k + 1) for k, c in enumerate(self.z)), arb_series([0])
-                    )
-                    terms.append(arb_series([q[i, j]]) * raised)
-            return [[sum(terms, arb_series([0]))]]
+                    score = total(Q[i][a] * K[j][a] for a in range(self.d))
+                    raised = total(score ** (k + 1) * (c / (k + 1)) for k, c in enumerate(self.z))
+                    terms.append(raised * q[i, j])
+            return [[total(terms)]]
 
-        return ball_jacobian(number, {"Q": self.Q, "K": self.X}, name)[0, 0]
+        return self.jacobian(number, {"Q": self.Q, "K": self.X}, name)[0, 0]
 
 
 @dataclass(frozen=True)
@@ -752,10 +753,19 @@ def ours(
     *,
     kind: PartKind = "inequality",
     less: bool = True,
+    proof: DerivationTrial | None = None,
 ) -> Part:
-    """A part with one check; one false variant is the bound times 0.99, if it is attained so often."""
-    smaller = {"1 % less": Altered(formula, one_percent_less)} if less else {}
-    return Part(kind=kind, name=name, claim=claim, forms=(form(formula, trial, {**false, **smaller}),))
+    """A part with one check, and a proof; one false variant is the bound times 0.99, if it is attained so often."""
+    smaller = {"1 % less": Altered(formula, one_percent_less)}
+    tried = form(formula, trial, {**false, **(smaller if less else {})})
+    if proof is not None:
+        check = Check(kind="proof", claim=formula, trial=proof, false={**false, **smaller})
+        tried = replace(tried, checks=(*tried.checks, check))
+    return Part(kind=kind, name=name, claim=claim, forms=(tried,))
+
+
+def derived(name: str, letters: Callable[..., proofs.Letters], kind: type[Symbols] = Neighbours) -> DerivationTrial:
+    return DerivationTrial(name, letters, kind)
 
 
 def bound(id: str, title: str, parts: tuple[Part, ...], note: str = "", uses: tuple[str, ...] = ()) -> Statement:
@@ -813,6 +823,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.weight_error,
                 NeighbourTrial("|f̃ − f|", weights),
                 {"δ/4 for δ": quarter_of_delta},
+                proof=derived("own/weights, relative", proofs.of_weights),
             ),
             ours(
                 "sharp",
@@ -820,6 +831,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.weight_error_sharp,
                 NeighbourTrial("|f̃ − f|", weights),
                 {"max for min": sharp_with_maximum},
+                proof=derived("own/weights, sharp", proofs.of_weights),
             ),
             ours(
                 "total",
@@ -827,6 +839,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.total_weight_error,
                 NeighbourTrial("max_i ½ Σ_j |f̃ − f|_ij", moved_weight),
                 {"⅛ ln κ": moved_by_logarithm},
+                proof=derived("own/weights, total", proofs.of_total),
             ),
             ours(
                 "pairs",
@@ -834,6 +847,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.pair_error,
                 NeighbourTrial("Σ_(l≠j) |f̃_ij f̃_il − f_ij f_il|", pairs),
                 {"tanh(¼ ln κ) for δ": pairs_by_total},
+                proof=derived("own/weights, pairs", proofs.of_weights),
             ),
         ),
     ),
@@ -847,6 +861,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.output_error_by_range,
                 NeighbourTrial("|s̃ − s|", output),
                 {"the range over c": range_of_all},
+                proof=derived("own/output, range", proofs.of_output),
             ),
             ours(
                 "position",
@@ -855,6 +870,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.output_error_by_position,
                 NeighbourTrial("|s̃ − s|", output),
                 {"max for min": position_with_maximum},
+                proof=derived("own/output, position", proofs.of_position),
             ),
             ours(
                 "deviation",
@@ -862,6 +878,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.output_error_by_deviation,
                 NeighbourTrial("|s̃ − s|", output),
                 {"κ for √κ": deviation_over_kappa},
+                proof=derived("own/output, deviation", proofs.of_output),
             ),
         ),
         uses=("own/weights",),
@@ -876,6 +893,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.mean_error_by_range,
                 NeighbourTrial("|K̃ − K|", row_means),
                 {"the range over i": mean_range_of_columns},
+                proof=derived("own/cotangent, mean, range", proofs.of_mean),
             ),
             ours(
                 "mean, deviation",
@@ -883,6 +901,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.mean_error_by_deviation,
                 NeighbourTrial("|K̃ − K|", row_means),
                 {"κ for √κ": mean_deviation_over_kappa},
+                proof=derived("own/cotangent, mean, deviation", proofs.of_mean),
             ),
             ours(
                 "entries",
@@ -890,6 +909,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.cotangent_error,
                 NeighbourTrial("|p̃ − p|", cotangent),
                 {"δ/4 for δ": COTANGENT_LIKE_MEAN, "|q_ij| for M_i": cotangent_by_entry},
+                proof=derived("own/cotangent, entries", proofs.of_weights),
             ),
             ours(
                 "entries, sharp",
@@ -897,6 +917,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.cotangent_error_sharp,
                 NeighbourTrial("|p̃ − p|", cotangent),
                 {"δ/4 f_ij M_i": COTANGENT_LIKE_MEAN, "|q_ij| for M_ij": cotangent_by_entry},
+                proof=derived("own/cotangent, entries, sharp", proofs.of_weights),
             ),
             ours(
                 "entries, deviation",
@@ -907,6 +928,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "without σ": Altered(formulas.cotangent_error_by_deviation, nothing, "q_deviation"),
                     "without |q − K|": cotangent_without_entry,
                 },
+                proof=derived("own/cotangent, entries, deviation", proofs.of_weights),
             ),
             ours(
                 "sums over keys",
@@ -914,6 +936,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 formulas.covariance_error,
                 NeighbourTrial("|(p̃ − p) X Wᵀ|", along_keys),
                 {"δ/(2√κ) for δ": covariance_like_mean},
+                proof=derived("own/cotangent, sums over keys", proofs.of_covariance),
             ),
         ),
         uses=("own/weights", "own/output"),
@@ -929,6 +952,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 NeighbourTrial("|d̃X − dX|", gradient_X),
                 FALSE_X,
                 less=False,
+                proof=derived("own/gradients, dX", proofs.of_X),
             ),
             ours(
                 "dW",
@@ -937,6 +961,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 NeighbourTrial("|d̃W − dW|", gradient_W),
                 FALSE_W,
                 less=False,
+                proof=derived("own/gradients, dW", proofs.of_W),
             ),
             ours(
                 "dW_V",
@@ -948,6 +973,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "δ/8 for δ": Altered(formulas.gradient_W_V_error, eighth),
                 },
                 less=False,
+                proof=derived("own/gradients, dW_V", proofs.of_W_V),
             ),
             ours(
                 "dX, deviation",
@@ -959,6 +985,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "without W_V": Altered(formulas.gradient_X_error_by_deviation, nothing, "W_V"),
                 },
                 less=False,
+                proof=derived("own/gradients, dX, deviation", proofs.of_X),
             ),
             ours(
                 "dW, deviation",
@@ -970,6 +997,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "half": Altered(formulas.gradient_W_error_by_deviation, halved),
                 },
                 less=False,
+                proof=derived("own/gradients, dW, deviation", proofs.of_W),
             ),
             ours(
                 "dW_V, deviation",
@@ -981,6 +1009,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "half": Altered(formulas.gradient_W_V_error_by_deviation, halved),
                 },
                 less=False,
+                proof=derived("own/gradients, dW_V, deviation", proofs.of_W_V),
             ),
         ),
         note=f"{F_EXCHANGED} in every part. The exact gradients are the repaired ones of E.11, F.4 and G.3.",
@@ -999,6 +1028,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "δ alone": Altered(formulas.differentiated_error, nothing, "omega"),
                     "max(δ, ω)": differentiated_by_larger,
                 },
+                proof=derived("own/differentiate, entries", proofs.of_differentiated, Differentiated),
             ),
             ours(
                 "dX",
@@ -1007,6 +1037,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 replace(DIFFERENTIATED, quantity="|dᵈX − dX|", measured=gradient_X),
                 FALSE_X,
                 less=False,
+                proof=derived("own/differentiate, dX", proofs.of_X, Differentiated),
             ),
             ours(
                 "dW",
@@ -1015,6 +1046,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 replace(DIFFERENTIATED, quantity="|dᵈW − dW|", measured=gradient_W),
                 FALSE_W,
                 less=False,
+                proof=derived("own/differentiate, dW", proofs.of_W, Differentiated),
             ),
         ),
         note="The rows of pᵈ need not sum to zero: X may not be shifted. dW_V is that of own/gradients.",
@@ -1085,6 +1117,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "D̃ for D̃ − T": absolute_over_D,
                     "½ E": Altered(formulas.weight_error_absolute, halved, "E"),
                 },
+                proof=derived("own/moments, weights", proofs.of_absolute_entry, Absolute),
             ),
             ours(
                 "output",
@@ -1096,6 +1129,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "½ E": Altered(formulas.output_error_absolute, halved, "E"),
                     "|h_jc|": output_from_zero,
                 },
+                proof=derived("own/moments, output", proofs.of_absolute_output, Absolute),
             ),
             ours(
                 "cotangent",
@@ -1108,6 +1142,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "D̃ for D̃ − T": cotangent_over_D,
                     "½ E": Altered(formulas.cotangent_error_absolute, halved, "E"),
                 },
+                proof=derived("own/moments, cotangent", proofs.of_absolute_entry, Absolute),
             ),
             ours(
                 "sums over keys",
@@ -1119,6 +1154,7 @@ STATEMENTS: tuple[Statement, ...] = (
                     "D̃ for D̃ − T": sums_over_D,
                     "f̃ y for m": sums_about_approximate_mean,
                 },
+                proof=derived("own/moments, sums over keys", proofs.of_absolute_sum, Absolute),
             ),
         ),
         note="Entries of Ã may be negative. In linear time where E is a polynomial of the scores.",

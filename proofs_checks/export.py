@@ -21,7 +21,7 @@ def results(judged: Mapping[str, Judgement], run: Run) -> dict[str, Any]:
     """Everything a run found, as plain data. It holds no times, so equal evidence gives equal files."""
     return {
         "schema": SCHEMA,
-        "altgrad": _version(),
+        "altgrad": version_of_altgrad(),
         "paper": "arXiv:2408.13233v2",
         "profile": run.profile,
         "seed": run.seed,
@@ -95,7 +95,7 @@ def _baseline() -> Path:
     return Path(str(files("proofs_checks").joinpath(BASELINE)))
 
 
-def _version() -> str:
+def version_of_altgrad() -> str:
     try:
         return version("altgrad")
     except PackageNotFoundError:  # run from a checkout

@@ -36,7 +36,7 @@ COMPILED = RecordedTrial(
     again=AGAIN,
 )
 ON_A_DEVICE = RecordedTrial(
-    figures=(Figures(file=DEVICE),),
+    figures=(Figures(file=DEVICE, name="own kernels against library products"),),  # gpu.evidence times other things
     numerator="library products",
     denominator="own kernels",
     again="times of both on a machine with a GPU; on a CPU it was tried, and is measured (combination)",

@@ -87,6 +87,7 @@ def ball_gradient(
     causal: bool = False,
     columns: bool = False,
     transposed: bool = False,
+    bits: int = BITS,
 ) -> Truth:
     """Rigorous enclosures of the same gradients, as object arrays of `arb`. Operands are taken as exact numbers.
 
@@ -94,17 +95,20 @@ def ball_gradient(
     the rows, and `transposed` makes the output fᵀ h instead of f h.
     """
     operands = {"X": balls(X), "W": balls(W), "W_V": balls(W_V)}
-    with ctx.workprec(BITS):
+    with ctx.workprec(bits):
         tau, cotangent = ball(scale), balls(G)
 
         def forward(lifted: Lifted) -> Rows:
             X, W, W_V = (lifted[name] for name in OPERANDS)
             return series_attention(X, W, W_V, tau, causal=causal, columns=columns, transposed=transposed)
 
-        return Truth(*(contracted(cotangent, ball_jacobian(forward, operands, name)) for name in OPERANDS))
+        jacobians = (ball_jacobian(forward, operands, name, bits) for name in OPERANDS)
+        return Truth(*(contracted(cotangent, jacobian) for jacobian in jacobians))
 
 
-def ball_jacobian(forward: Callable[[Lifted], Rows], operands: dict[str, NDArray[Any]], wrt: str) -> NDArray[Any]:
+def ball_jacobian(
+    forward: Callable[[Lifted], Rows], operands: dict[str, NDArray[Any]], wrt: str, bits: int = BITS
+) -> NDArray[Any]:
     """Derivatives of every entry of `forward` with respect to every entry of one operand, enclosed.
 
     `forward` takes the operands as nested lists of power series and returns rows of power series. The coefficient of
@@ -113,7 +117,7 @@ def ball_jacobian(forward: Callable[[Lifted], Rows], operands: dict[str, NDArray
     cap = ctx.cap
     ctx.cap = 2  # value and first derivative
     try:
-        with ctx.workprec(BITS):
+        with ctx.workprec(bits):
             columns = [_derivative(forward, operands, wrt, index) for index in np.ndindex(operands[wrt].shape)]
     finally:
         ctx.cap = cap
@@ -190,9 +194,8 @@ def mixed(u: Rows, h: Rows, *, causal: bool = False, columns: bool = False, tran
     sums = [_total(u[i][j] for i, j in kept if (i, j)[line] == k) for k in range(n)]
     f = {(i, j): u[i][j] / sums[(i, j)[line]] for i, j in kept}
     weights = {(j, i): w for (i, j), w in f.items()} if transposed else f
-    zero = arb_series([0])
     return [
-        [_total((weights[i, j] * h[j][c] for j in range(n) if (i, j) in weights), zero) for c in range(len(h[0]))]
+        [_total((weights[i, j] * h[j][c] for j in range(n) if (i, j) in weights), arb(0)) for c in range(len(h[0]))]
         for i in range(n)
     ]
 

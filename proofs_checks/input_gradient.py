@@ -95,7 +95,7 @@ def attention_of_C3(symbols: Symbols) -> Array:
 
 def as_in_C3(symbols: Symbols) -> Symbols:
     """The same layer with scores X W Xᵀ/d."""
-    return Symbols(replace(symbols.instance, scale=Fraction(1, symbols.d)), symbols.convention)
+    return type(symbols)(replace(symbols.instance, scale=Fraction(1, symbols.d)), symbols.convention)
 
 
 def key_score(symbols: Symbols, i0: int, j1: int) -> Any:

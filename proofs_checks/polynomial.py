@@ -15,12 +15,12 @@ import numpy as np
 from flint import arb, arb_mat, ctx
 from hypothesis.strategies import SearchStrategy
 
-from proofs_checks import cost
+from proofs_checks import bound_proofs, cost, enclosures
 from proofs_checks.equation import form, narrow, parameters
 from proofs_checks.ground_truth import BITS, balls
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Array, Instance, layers, unit_scale
-from proofs_checks.record import Claim, Form, Part, Statement
+from proofs_checks.record import Check, Claim, Form, Part, Statement
 from proofs_checks.symbols import Symbols, table, total
 from reference import low_rank
 from reference import polynomial as formulas
@@ -446,6 +446,22 @@ def on_grid(
     return PolynomialTrial(quantity, measured, ("X",), assumed=assumed, hypothesis=ON_THE_GRID + extra)
 
 
+def proved(tried: Form, derivation: str, letters: Callable[..., bound_proofs.Letters]) -> Form:
+    """The form with a proof of the same formula beside its property check, and the same false variants."""
+    (check,) = tried.checks
+    trial = bound_proofs.DerivationTrial(derivation, letters, Interval)
+    return replace(tried, checks=(check, replace(check, kind="proof", trial=trial)))
+
+
+def in_table(name: str, claim: str, formula: Claim, trial: enclosures.TableTrial, false: dict[str, Claim]) -> Part:
+    """A part about every polynomial that `exp_polynomial` returns over the table of bounds and errors."""
+    check = Check(kind="enclosure", claim=formula, trial=trial, false=false)
+    return Part(kind="inequality", name=name, claim=claim, forms=(Form(formula=formula, checks=(check,)),))
+
+
+ASKED = "B ∈ {1/4, 1/2, 1, 2, 4, 8, 16, 32}, ε ∈ {1e-1, …, 1e-12}, Taylor and Chebyshev"
+
+
 STATEMENTS: tuple[Statement, ...] = (
     Statement(
         id="I.1",
@@ -546,10 +562,14 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="Taylor",
                 claim="|P(x) − eˣ| ≤ eˣ · e^B B^{g+1}/(g+1)! for P the Taylor polynomial of degree g at 0",
                 forms=(
-                    form(
-                        formulas.taylor_error,
-                        on_grid("relative error of Taylor", relative_error_of_taylor),
-                        {"e^B left out": taylor_without_factor, "g + 1 for g": taylor_a_term_later},
+                    proved(
+                        form(
+                            formulas.taylor_error,
+                            on_grid("relative error of Taylor", relative_error_of_taylor),
+                            {"e^B left out": taylor_without_factor, "g + 1 for g": taylor_a_term_later},
+                        ),
+                        "own/polynomial, Taylor",
+                        bound_proofs.of_taylor,
                     ),
                 ),
             ),
@@ -570,10 +590,14 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="even Taylor",
                 claim="1/P(x) ≤ e^B for P the Taylor polynomial of even degree",
                 forms=(
-                    form(
-                        formulas.inverse_bound,
-                        on_grid("1/P(x), even degree", inverse_of_even_taylor),
-                        {"P(x) ≥ 1": one, "1/P(x) ≤ e^{B/2}": root_of_inverse_bound},
+                    proved(
+                        form(
+                            formulas.inverse_bound,
+                            on_grid("1/P(x), even degree", inverse_of_even_taylor),
+                            {"P(x) ≥ 1": one, "1/P(x) ≤ e^{B/2}": root_of_inverse_bound},
+                        ),
+                        "own/polynomial, even Taylor",
+                        bound_proofs.of_even_taylor,
                     ),
                 ),
             ),
@@ -583,14 +607,18 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="|P(x) − eˣ| ≤ eˣ · 2e^B Σ_{k>g} I_k(B) for P the Chebyshev series of exp on [−B, B], cut off"
                 " after degree g",
                 forms=(
-                    form(
-                        formulas.chebyshev_error,
-                        on_grid("relative error of Chebyshev", relative_error_of_chebyshev),
-                        {
-                            "e^B left out": chebyshev_without_factor,
-                            "2 left out": chebyshev_without_two,
-                            "g + 1 for g": chebyshev_a_term_later,
-                        },
+                    proved(
+                        form(
+                            formulas.chebyshev_error,
+                            on_grid("relative error of Chebyshev", relative_error_of_chebyshev),
+                            {
+                                "e^B left out": chebyshev_without_factor,
+                                "2 left out": chebyshev_without_two,
+                                "g + 1 for g": chebyshev_a_term_later,
+                            },
+                        ),
+                        "own/polynomial, Chebyshev",
+                        bound_proofs.of_chebyshev,
                     ),
                 ),
             ),
@@ -599,10 +627,14 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="spread",
                 claim="κ = max P(x)e^{−x} / min P(x)e^{−x} ≤ (1+ε)/(1−ε) for a relative error of at most ε < 1",
                 forms=(
-                    form(
-                        formulas.ratio_bound,
-                        on_grid("κ of Chebyshev", spread_of_chebyshev, precise, ", relative error < 1"),
-                        {"1 + ε": one_plus, "1/(1 − ε)": one_over},
+                    proved(
+                        form(
+                            formulas.ratio_bound,
+                            on_grid("κ of Chebyshev", spread_of_chebyshev, precise, ", relative error < 1"),
+                            {"1 + ε": one_plus, "1/(1 − ε)": one_over},
+                        ),
+                        "own/polynomial, spread",
+                        bound_proofs.of_spread,
                     ),
                 ),
             ),
@@ -641,6 +673,42 @@ STATEMENTS: tuple[Statement, ...] = (
                         {"half of it": half_the_slope_error, "the relative error": relative_error_for_slope},
                     ),
                 ),
+            ),
+            in_table(
+                "returned error",
+                f"for {ASKED}: the relative error that the polynomial of exp_polynomial(B, ε) returns is at least the"
+                " true one over [−B, B] and at most twice that",
+                formulas.returned_error,
+                enclosures.TableTrial("max |P(x)e^{−x} − 1|", enclosures.error_of, 2),
+                {
+                    "half of it": enclosures.half_of_it,
+                    "thrice that": enclosures.thrice_that,
+                    "rounded down": enclosures.next_float_below,
+                    "at x = B": enclosures.at_the_far_end,
+                },
+            ),
+            in_table(
+                "stated error",
+                f"for {ASKED}: the stated bound, which chooses the degree, is at least the true relative error of the"
+                " polynomial over [−B, B] and at most twice that",
+                formulas.stated_error,
+                enclosures.TableTrial("max |P(x)e^{−x} − 1|", enclosures.error_of, 2),
+                {
+                    "e^B left out": enclosures.stated_without_factor,
+                    "g + 1 for g": enclosures.stated_of_the_next,
+                    "g − 1 for g": enclosures.stated_of_the_one_before,
+                },
+            ),
+            in_table(
+                "least degree",
+                f"for {ASKED}: exp_polynomial(B, ε) has the least degree at which the stated bound is at most ε",
+                formulas.least_degree,
+                enclosures.TableTrial("the least degree", enclosures.least_degree, 1),
+                {
+                    "one more": enclosures.one_degree_more,
+                    "for ε/2": enclosures.degree_for_half,
+                    "Chebyshev's for Taylor": enclosures.degree_of_chebyshev,
+                },
             ),
         ),
         note="The derivations are in docs/polynomial.md.",

@@ -51,7 +51,7 @@ class Figures:
     def doubt(self) -> str:
         """Why the figures settle nothing; empty if they may."""
         if not self.rounds:
-            return f"{self.file} has no figures"
+            return f"{self.file} has no figures{f' of {self.name}' if self.name else ''}"
         if not self.sources:
             return f"{self.measured}, without saying of which sources"
         return f"{self.measured}; stale, the sources have changed since" if self.sources != self.now else ""

@@ -168,9 +168,12 @@ class Run:
         check = address.find(self.book.statements)[-1]
         for profile in (self.profile,) if self.profile in check.profiles else reversed(check.profiles):
             jobs = jobs_of(self.book, address, profile, self.seed)
-            results = [self._known(j) for j in jobs]
-            if all(r is not None for r in results):
-                found = {j: r for j, r in zip(jobs, results, strict=True) if r is not None}
+            found: dict[Job, Result] = {}
+            for job in jobs:
+                if (result := self._known(job)) is None:
+                    break
+                found[job] = result
+            else:
                 return merge(
                     check,
                     [r for j, r in found.items() if j.task == "shard"],
@@ -181,6 +184,15 @@ class Run:
                     digest=jobs[0].digest,
                 )
         return None
+
+    def variants(self, address: Address) -> dict[str, Result | None]:
+        """What became of each false variant of a check: the same in every profile."""
+        jobs = jobs_of(self.book, address, self.profile, self.seed)
+        return {j.name: self._known(j) for j in jobs if j.task == "variant"}
+
+    def missing(self, id: str) -> int:
+        """How many checks of a statement have no evidence."""
+        return sum(self.evidence(address) is None for address in self.book.checks([id]))
 
     def _known(self, job: Job) -> Result | None:
         return self.results.get(job.key) or self.store.load(job.key)

@@ -9,7 +9,7 @@ from flint import arb
 
 from proofs_checks.equation import EquationTrial, Truth, form
 from proofs_checks.falsify import Altered, negated, transposed, with_transposed, with_wrong_index, wrong_sign_or_factor
-from proofs_checks.ground_truth import Lifted, Rows, ball_jacobian, balls, contracted, mixed
+from proofs_checks.ground_truth import Lifted, Rows, balls, contracted, mixed
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Instance, odd_scale, paper_scale, unit_scale
 from proofs_checks.record import Part, Statement
@@ -131,7 +131,7 @@ def p(symbols: Symbols) -> Array:
     def softmax(lifted: Lifted) -> Rows:
         return mixed([[x.exp() for x in row] for row in lifted["scores"]], lifted["one"], causal=causal)
 
-    return contracted(symbols.q, ball_jacobian(softmax, {"scores": scores, "one": balls(np.eye(n))}, "scores"))
+    return contracted(symbols.q, symbols.jacobian(softmax, {"scores": scores, "one": balls(np.eye(n))}, "scores"))
 
 
 def M(symbols: Symbols) -> Array:

@@ -17,6 +17,7 @@ from proofs_checks import (
     transformer,
     weight_gradient,
 )
+from proofs_checks.proof import with_proofs
 from proofs_checks.record import Statement
 
 _SECTIONS = ("1", "3", "4", "5", "Alg", *"BCDEFGHIJK", "claim")
@@ -32,22 +33,25 @@ def _place(statement: Statement) -> tuple[int, int, bool]:
 
 RECORD: tuple[Statement, ...] = tuple(
     sorted(
-        (
-            *softmax_attention.STATEMENTS,
-            *input_gradient.STATEMENTS,
-            *weight_gradient.STATEMENTS,
-            *polynomial.STATEMENTS,
-            *low_rank.STATEMENTS,
-            *masked_product.STATEMENTS,
-            *fast_gradient.STATEMENTS,
-            *transformer.STATEMENTS,
-            *loss.STATEMENTS,
-            *claims.STATEMENTS,
-            *readings.STATEMENTS,
-            *certificate.STATEMENTS,
-            *error_bounds.STATEMENTS,
-            *theorems.STATEMENTS,
-            *cost.STATEMENTS,
+        map(
+            with_proofs,
+            (
+                *softmax_attention.STATEMENTS,
+                *input_gradient.STATEMENTS,
+                *weight_gradient.STATEMENTS,
+                *polynomial.STATEMENTS,
+                *low_rank.STATEMENTS,
+                *masked_product.STATEMENTS,
+                *fast_gradient.STATEMENTS,
+                *transformer.STATEMENTS,
+                *loss.STATEMENTS,
+                *claims.STATEMENTS,
+                *readings.STATEMENTS,
+                *certificate.STATEMENTS,
+                *error_bounds.STATEMENTS,
+                *theorems.STATEMENTS,
+                *cost.STATEMENTS,
+            ),
         ),
         key=_place,
     )

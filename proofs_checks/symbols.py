@@ -183,6 +183,10 @@ class Symbols:
 
     # --- derivatives
 
+    def jacobian(self, forward: Callable[[Lifted], Rows], operands: dict[str, Array], wrt: str) -> Array:
+        """Derivatives of every entry of `forward` on every entry of one operand."""
+        return ball_jacobian(forward, operands, wrt)
+
     @cached_property
     def _layer(self) -> dict[str, Array]:
         return {"X": self.X, "W": self.W, "W_V": self.W_V}
@@ -202,17 +206,17 @@ class Symbols:
     @cached_property
     def ds_dX(self) -> Array:
         """(n, d, n, d)."""
-        return ball_jacobian(self._output, self._layer, "X")
+        return self.jacobian(self._output, self._layer, "X")
 
     @cached_property
     def ds_dW(self) -> Array:
         """(n, d, d, d)."""
-        return ball_jacobian(self._output, self._layer, "W")
+        return self.jacobian(self._output, self._layer, "W")
 
     @cached_property
     def ds_dW_V(self) -> Array:
         """(n, d, d, d)."""
-        return ball_jacobian(self._output, self._layer, "W_V")
+        return self.jacobian(self._output, self._layer, "W_V")
 
     @cached_property
     def dL_dX(self) -> Array:
@@ -234,7 +238,7 @@ class Symbols:
             return self._output({**lifted, "W": W})
 
         weights = {name: getattr(self, name) for name in ("X", "W_Q", "W_K", "W_V")}
-        return contracted(self.G, ball_jacobian(output, weights, name))
+        return contracted(self.G, self.jacobian(output, weights, name))
 
     @cached_property
     def dL_dW_Q(self) -> Array:
@@ -249,13 +253,13 @@ class Symbols:
         """dL/dW at W = W_Q W_Kᵀ."""
         d = self.d
         W = table(lambda a, b: total(self.W_Q[a, c] * self.W_K[b, c] for c in range(d)), d, d)
-        return contracted(self.G, ball_jacobian(self._output, {"X": self.X, "W": W, "W_V": self.W_V}, "W"))
+        return contracted(self.G, self.jacobian(self._output, {"X": self.X, "W": W, "W_V": self.W_V}, "W"))
 
     # --- a layer and its loss, differentiated as one number (C.4, D.2)
 
     def derivative(self, number: Callable[[Rows], Any], wrt: str) -> Array:
         """Of a number that is computed, as a power series, from the attention output."""
-        return ball_jacobian(lambda lifted: [[number(self._output(lifted))]], self._layer, wrt)[0, 0]
+        return self.jacobian(lambda lifted: [[number(self._output(lifted))]], self._layer, wrt)[0, 0]
 
     def loss(self, attention: Rows) -> Any:
         """L = ½ Σ tanh(Attn(T) W_g)²."""
@@ -265,7 +269,7 @@ class Symbols:
     @cached_property
     def G_i(self) -> Array:
         """dL/dAttn for this loss, found by moving the attention output."""
-        return ball_jacobian(lambda lifted: [[self.loss(lifted["Attn"])]], {"Attn": self.s}, "Attn")[0, 0]
+        return self.jacobian(lambda lifted: [[self.loss(lifted["Attn"])]], {"Attn": self.s}, "Attn")[0, 0]
 
     @property
     def dAttn_dT(self) -> Array:
@@ -319,7 +323,7 @@ class Symbols:
         def output(lifted: Lifted) -> Rows:
             return applied(self.activation, ground_truth.product(lifted["Attn"], lifted["W_g"]))
 
-        return ball_jacobian(output, {"Attn": self.Attn, "W_g": self.W_g}, "Attn")
+        return self.jacobian(output, {"Attn": self.Attn, "W_g": self.W_g}, "Attn")
 
     @cached_property
     def Z(self) -> Array:
@@ -354,7 +358,7 @@ class Symbols:
     @cached_property
     def dH_dX(self) -> Array:
         """(n, d, n, d)."""
-        return ball_jacobian(self.H, self.with_W_g, "X")
+        return self.jacobian(self.H, self.with_W_g, "X")
 
     @cached_property
     def vjp_H(self) -> Array:

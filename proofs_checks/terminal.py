@@ -6,6 +6,7 @@ import inspect
 import textwrap
 from collections.abc import Iterable, Mapping
 from itertools import dropwhile, groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console, RenderableType
@@ -13,12 +14,16 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from proofs_checks.audit import FACTORS, Audit, counts
 from proofs_checks.evidence import Evidence
 from proofs_checks.judgement import FormJudgement, Judgement, PartJudgement
 from proofs_checks.record import Claim, Statement
 from proofs_checks.recorded import is_recorded
 from proofs_checks.trial import Counterexample, Extreme
 from proofs_checks.verdict import STANDINGS, descendants
+
+if TYPE_CHECKING:
+    from proofs_checks.mutation import Mutation
 
 SECTIONS = {
     "1": "Introduction",
@@ -159,6 +164,41 @@ def print_recorded(console: Console, judged: Iterable[Judgement]) -> None:
         say(console, f"{id}{f' ({name})' if name else ''}: {e.kind} evidence {e.outcome}; {e.reason}", 2)
     if read:
         console.print()
+
+
+def print_audit(console: Console, found: Audit, profile: str) -> None:
+    """The figures of an audit, then what makes it fail."""
+    if found.planted:
+        became = counts(found.planted)
+        say(console, f"false statements: {', '.join(f'{n} {word}' for word, n in became.items() if n)}")
+        none = sum(not p.variants for p in found.planted)
+        say(console, f"checks: {len(found.planted)}, of which {none} without a false statement", 2)
+    if found.mutation is not None:
+        _print_mutation(console, found.mutation)
+    if found.met:
+        valid, discarded = sum(m.valid for m in found.met), sum(m.discarded for m in found.met)
+        say(console, f"hypotheses: {sum(bool(m.instance) for m in found.met)} of {len(found.met)} checks met")
+        say(console, f"drawn examples that met them: {valid}, that did not: {discarded}", 2)
+    if found.borrowed:
+        shared = sum(bool(used) for used in found.borrowed.values())
+        say(console, f"independence: {shared} of {len(found.borrowed)} true sides use what they judge")
+    if found.slack:
+        loose = [sum(x.survives == c for x in found.slack) for c in FACTORS]
+        divided = ", ".join(f"{n} by {c}" for n, c in zip(loose, FACTORS, strict=True) if n)
+        say(
+            console, f"slack: of {len(found.slack)} bounds can be divided {divided}, as far as the drawn examples tell"
+        )
+    for fault in found.faults(profile):
+        console.print(fault, style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_mutation(console: Console, m: Mutation) -> None:
+    low, high = m.interval
+    say(console, f"mutants: {m.killed} of {m.counted} killed; 95 % interval {low:.1%} to {high:.1%}")
+    say(console, f"made: {len(m.made)}; same as the code, with a reason: {len(m.explained)}", 2)
+    for mutant in m.survived:
+        if mutant not in m.explained:
+            say(console, f"survived: line {mutant.line}, {mutant.name}", 2)
 
 
 def print_failures(console: Console, judged: Iterable[Judgement]) -> None:

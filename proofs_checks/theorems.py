@@ -555,11 +555,15 @@ class Second(gaps.Third):
         return self.before.s
 
 
-def second(n: int, W_V: int) -> Second:
+class EnoughForSecond(gaps.Enough, Second):
+    pass
+
+
+def second(n: int, W_V: int, kind: type[Second] = Second) -> Second:
     """Rows on a circle of radius 1, to 53 bits; W = I at both layers, W_V a multiple of I at the first, φ(x) = x."""
     turns = [2 * np.pi * i / n for i in range(n)]
     X = [[float(np.cos(t)), float(np.sin(t))] for t in turns]
-    made = Second.of(n, 2, W=gaps.identity(2), scale=Fraction(1, 2))
+    made = kind.of(n, 2, W=gaps.identity(2), scale=Fraction(1, 2))
     made.before = Symbols.of(n, 2, X=X, W=gaps.identity(2), W_V=[[W_V, 0], [0, W_V]], scale=Fraction(1, 2))
     return made
 
@@ -571,7 +575,7 @@ def circle(n: int) -> Second:
 
 def small_circle(n: int) -> Second:
     """W_V = I."""
-    return second(n, 1)
+    return second(n, 1, EnoughForSecond)
 
 
 class Turned(Symbols):
@@ -890,10 +894,11 @@ TO_POLY = (
 
 FORWARD_GIVEN = "forward pass given, its n² d operations not counted: T_0, Attn_1 and so G_1 exact"
 GIVEN_TO_POLY = (
-    "with ω, ρ, L and |dL/dT_1|₁ at most n^c the right side, Λ(e^η − 1)|G_1|₁, is at most n^{c'} (e^η − 1) for some"
-    " c' that depends on c alone, so at most n^{−k} for η ≤ n^{−c'−k−1} and large n. η = ln κ ≤ 3ε for a relative"
-    " error ε ≤ 1/3 of the polynomial (own/polynomial). Neither φ′ nor dL/dT_1 is taken at another place, so they may"
-    " jump. g_0 multiplies the error by d ω L more (H.2)"
+    "with ω, ρ, L and |dL/dT_1|₁ at most n^c, as numbers of O(log n) bits are (E.11 and the proof of H.3 say so of G_1"
+    " and dT_0/dX), the right side, Λ(e^η − 1)(r + dωL)|dL/dT_1|₁, is at most n^{c'} (e^η − 1) for a c' that depends"
+    " on c alone, so at most n^{−k} for η ≤ n^{−c'−k−1} and large n. η = ln κ ≤ 3ε for a relative error ε ≤ 1/3 of the"
+    " polynomial (own/polynomial). Neither φ′ nor dL/dT_1 is taken at another place, so they may jump. g_0 multiplies"
+    " the error by d ω L more (H.2)"
 )
 
 
@@ -1012,19 +1017,19 @@ def given_parts(of_W: ModelTrial) -> tuple[Part, ...]:
         Part(
             kind="inequality",
             name="dX, states given",
-            claim="|g̃_0 − dL/dT_0|₁ ≤ Λ(e^η − 1)|G_1|₁ if T_0, Attn_1 and G_1 are exact, whatever φ′ is",
+            claim="|g̃_0 − dL/dT_0|₁ ≤ Λ(e^η − 1)(r + dωL)|dL/dT_1|₁ if T_0, Attn_1 and G_1 are exact; φ′ may jump",
             forms=(form(bounds.model_X_error, GIVEN_FORWARD, FALSE_X),),
         ),
         Part(
             kind="inequality",
             name="dW, states given",
-            claim="‖g̃_W − dL/dW‖∞ ≤ 2|τ|dρ³ω(e^η − 1)|G_1|₁ then",
+            claim="‖g̃_W − dL/dW‖∞ ≤ 2|τ|dρ³ω(e^η − 1)(r + dωL)|dL/dT_1|₁ then",
             forms=(form(bounds.model_W_error, by_W, {**FALSE_W, **FALSE_W_SMALL}),),
         ),
         Part(
             kind="inequality",
             name="dW_V, states given",
-            claim="‖g̃_V − dL/dW_V‖∞ ≤ ½ρ(e^η − 1)|G_1|₁ then",
+            claim="‖g̃_V − dL/dW_V‖∞ ≤ ½ρ(e^η − 1)(r + dωL)|dL/dT_1|₁ then",
             forms=(form(bounds.model_W_V_error, by_W_V, FALSE_W_V),),
         ),
     )

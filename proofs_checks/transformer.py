@@ -10,7 +10,7 @@ from flint import arb
 from proofs_checks import chains, cost, extensions, gaps, ground_truth, theorems
 from proofs_checks.equation import PAPER_READING, EquationTrial, form
 from proofs_checks.falsify import Altered, with_transposed, with_wrong_index, wrong_sign_or_factor
-from proofs_checks.ground_truth import RELU, TANH, Lifted, Rows, ball_jacobian, contracted
+from proofs_checks.ground_truth import RELU, TANH, Lifted, Rows, contracted
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import LARGEST_SCORE, Instance, paper_scale
 from proofs_checks.products import product
@@ -111,7 +111,7 @@ def dL_dAttn(symbols: Symbols) -> Array:
         T = ground_truth.applied(symbols.activation, ground_truth.product(lifted["Attn"], lifted["W_g"]))
         return [[sum(symbols.g_T[i, c] * T[i][c] for i, c in np.ndindex(n, d))]]
 
-    return ball_jacobian(loss, {"Attn": symbols.Attn, "W_g": symbols.W_g}, "Attn")[0, 0]
+    return symbols.jacobian(loss, {"Attn": symbols.Attn, "W_g": symbols.W_g}, "Attn")[0, 0]
 
 
 def places_of_T(symbols: Symbols) -> Array:
@@ -138,7 +138,7 @@ def through_residual(symbols: Symbols) -> Array:
     def Y(lifted: Lifted) -> Rows:
         return ground_truth.added(lifted["X"], symbols.H(lifted))
 
-    return contracted(symbols.G_Y, ball_jacobian(Y, symbols.with_W_g, "X"))
+    return contracted(symbols.G_Y, symbols.jacobian(Y, symbols.with_W_g, "X"))
 
 
 def around_attention(symbols: Symbols) -> Array:
@@ -147,7 +147,7 @@ def around_attention(symbols: Symbols) -> Array:
     def Z(lifted: Lifted) -> Rows:
         return ground_truth.added(lifted["X"], symbols.attention(lifted))
 
-    return contracted(symbols.G, ball_jacobian(Z, symbols.with_W_g, "X"))
+    return contracted(symbols.G, symbols.jacobian(Z, symbols.with_W_g, "X"))
 
 
 def around_g(symbols: Symbols) -> Array:
@@ -158,7 +158,7 @@ def around_g(symbols: Symbols) -> Array:
         g_Z = ground_truth.applied(symbols.activation, ground_truth.product(Z, lifted["W_g"]))
         return ground_truth.added(Z, g_Z)
 
-    return contracted(symbols.g_T, ball_jacobian(T_next, symbols.with_W_g, "X"))
+    return contracted(symbols.g_T, symbols.jacobian(T_next, symbols.with_W_g, "X"))
 
 
 def masked_dL_dX(symbols: Symbols) -> Array:
@@ -1658,7 +1658,10 @@ STATEMENTS: tuple[Statement, ...] = (
                     theorems.vanishes(
                         theorems.KINK_AROUND, f"{theorems.ANY_RELU}, residual connections as in J.1 and J.2"
                     ),
-                    theorems.exact_forwards(theorems.INPUT_AS_PRINTED, "g_t as printed"),
+                    theorems.exact_forwards(
+                        theorems.INPUT_AS_PRINTED,
+                        "g_t as printed, to which the residual connections of J.1 and J.2 add what is exact",
+                    ),
                     theorems.theorem(theorems.ONE_LAYER, theorems.ONE),
                     theorems.given_and_repaired("g_t as repaired in E.11"),
                 ),

@@ -9,7 +9,7 @@ from flint import arb
 
 from proofs_checks.equation import EquationTrial, derivative_forms, form
 from proofs_checks.falsify import Altered, transposed, with_transposed, with_wrong_index, wrong_sign_or_factor
-from proofs_checks.ground_truth import Lifted, Rows, ball_jacobian, flipped, product
+from proofs_checks.ground_truth import Lifted, Rows, flipped, product
 from proofs_checks.input_gradient import MIXED_READING, as_in_C3
 from proofs_checks.instances import odd_scale, paper_scale, unit_scale
 from proofs_checks.record import Claim, Part, Statement
@@ -39,7 +39,7 @@ def dscores_dW(symbols: Symbols) -> Array:
     def scores(lifted: Lifted) -> Rows:
         return product(product(lifted["X"], lifted["W"]), flipped(lifted["X"]))
 
-    derivatives = ball_jacobian(scores, {"X": symbols.X, "W": symbols.W}, "W")  # (n, n, d, d)
+    derivatives = symbols.jacobian(scores, {"X": symbols.X, "W": symbols.W}, "W")  # (n, n, d, d)
     n, d = symbols.n, symbols.d
     return table(lambda row, i: derivatives[row // n, row % n, i // d, i % d], n**2, d**2)
 
@@ -135,7 +135,7 @@ def dh_dW_V(symbols: Symbols) -> Array:
     def values(lifted: Lifted) -> Rows:
         return product(lifted["X"], lifted["W_V"])
 
-    return ball_jacobian(values, {"X": symbols.X, "W_V": symbols.W_V}, "W_V")
+    return symbols.jacobian(values, {"X": symbols.X, "W_V": symbols.W_V}, "W_V")
 
 
 def s(symbols: Symbols) -> Array:
@@ -149,7 +149,7 @@ def ds_dh(symbols: Symbols) -> Array:
     def output(lifted: Lifted) -> Rows:
         return product(lifted["f"], lifted["h"])
 
-    derivatives = ball_jacobian(output, {"f": symbols.f, "h": symbols.h}, "h")  # (n, d, n, d)
+    derivatives = symbols.jacobian(output, {"f": symbols.f, "h": symbols.h}, "h")  # (n, d, n, d)
     return table(lambda i2, j2, i3: derivatives[i2, j2, i3, j2], symbols.n, symbols.d, symbols.n)
 
 

@@ -10,8 +10,8 @@ A `Bounded` array stands for an exact array :math:`x` of which only :math:`\tild
 
 for a product of matrices with k terms to a sum (k = 1: entry by entry), and for a sum
 :math:`E_x + E_y + u |\tilde x + \tilde y|`. γ_k = k u/(1 − k u), u is half the machine epsilon, t the smallest normal
-number. The bounds are kept in float64, and each is enlarged by what rounding may have taken from it. `docs/models.md`
-derives the rules.
+number; where the backend rounds factors to TF32, `certificate.product_rounding` stands for γ_k. The bounds are kept in
+float64, and each is enlarged by what rounding may have taken from it. `docs/models.md` derives the rules.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.certificate import gamma, unit
+from reference.certificate import product_rounding, unit
 from reference.masked_product import BLOCK, RunningSum, blocks
 from reference.row_bounds import or_infinite
 from reference.shapes import FloatArray
@@ -95,9 +95,9 @@ def _bounded(operand: Bounded | FloatArray) -> Bounded:
 
 def _product(x: Bounded, y: Bounded) -> Bounded:
     """x @ y as `matmul` does it."""
-    k, u = x.shape[1], unit(x.dtype)
-    terms = min(k, BLOCK) + (k / BLOCK * 2.0**-53 / u if k > BLOCK else 0) + (k > BLOCK)
-    moved = x.error @ y.size + x.largest @ y.error + gamma(terms, u) * (x.size @ y.size)
+    k = x.shape[1]
+    terms = min(k, BLOCK) + (k / BLOCK * 2.0**-53 / unit(x.dtype) if k > BLOCK else 0) + (k > BLOCK)
+    moved = x.error @ y.size + x.largest @ y.error + product_rounding(terms, x.dtype) * (x.size @ y.size)
     return Bounded(matmul(x.value, y.value), enlarged(moved, x.dtype, k))
 
 

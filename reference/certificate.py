@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reference.backend import in_use
 from reference.polynomial import ExpPolynomial
 from reference.row_bounds import (
     Coefficients,
@@ -50,6 +51,16 @@ def unit(dtype: Any) -> float:
 def gamma(k: float, u: float) -> float:
     """γ_k = k u/(1 − k u) (Higham 2002, section 3.1); infinite where the bound does not exist."""
     return k * u / (1 - k * u) if k * u < 1 else float("inf")
+
+
+def product_rounding(k: float, dtype: Any) -> float:
+    """What x @ y may lose with k products to a sum, as a share of |x| @ |y|: γ_k, and what the backend takes first.
+
+    A backend that takes something adds on tensor cores. They align some products and the sum so far to the largest of
+    them, and cut off: from four products on at most 3u for each in place of u, and 4u where there are fewer.
+    """
+    each = in_use().product_error if dtype == np.float32 else 0.0
+    return gamma(4 * k if each else k, unit(dtype)) * (1 + each) + each
 
 
 class Head(NamedTuple):

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reference.certificate import Head, gamma, unit
+from reference.certificate import Head, product_rounding, unit
 from reference.fast_qkv import Approximation, Fast, Method, QuerySide, approximation, prepare
 from reference.masked_product import BLOCK, RunningSum, blocks
 from reference.polynomial import ExpPolynomial
@@ -224,7 +224,7 @@ def _lost(X: FloatArray) -> float:
 
     Twice: the products are computed again in blocks of other sizes, which may round in other ways.
     """
-    return 2 * gamma(X.shape[1] + 4, unit(X.dtype))
+    return 2 * product_rounding(X.shape[1] + 4, X.dtype)
 
 
 def _collect(fast: Fast, X: FloatArray, W: FloatArray, W_V: FloatArray) -> tuple[Gradient, Gradient]:
@@ -233,7 +233,7 @@ def _collect(fast: Fast, X: FloatArray, W: FloatArray, W_V: FloatArray) -> tuple
     dX, dX_bound = np.empty_like(X), np.empty_like(X)  # (n, d) both
     dW, dW_V, dW_bound, dW_V_bound = (RunningSum(d, d, like=X) for _ in range(4))
     at_once = min(BLOCK, fast.block)  # rows that are summed in their own precision
-    summed = lost + 2 * gamma(at_once + 4 + len(X) / at_once * 2.0**-53 / unit(X.dtype), unit(X.dtype))
+    summed = lost + 2 * product_rounding(at_once + 4 + len(X) / at_once * 2.0**-53 / unit(X.dtype), X.dtype)
     for block in fast.gradient():  # with bounds, which `prepare` was not told to leave out
         rows, x, size = block.rows, X[block.rows], np.abs(X[block.rows])
         if isinstance(block, QuerySide):

@@ -350,6 +350,24 @@ def taylor_error_attained(degree: int, bound: float) -> arb:
         return abs(1 - arb(bound).exp() * P)
 
 
+def stated_error(kind: str, bound: float, relative_error: float) -> arb:
+    r"""The stated bound at the degree that `exp_polynomial` takes, as a ball.
+
+    .. math:: \max_{|x| \le B} |P(x) e^{-x} - 1| \le \begin{cases}
+              e^B B^{g+1}/(g+1)! & \text{Taylor} \\ 2 e^B \sum_{k > g} I_k(B) & \text{Chebyshev} \end{cases}
+    """
+    _, stated = KINDS[kind]
+    return stated(least_degree(bound, relative_error, kind=kind), bound)
+
+
+def returned_error(kind: str, bound: float, relative_error: float) -> arb:
+    r"""The relative error that the polynomial of `exp_polynomial` says it has.
+
+    .. math:: \epsilon_P \ge \max_{|x| \le B} |P(x) e^{-x} - 1|
+    """
+    return arb(exp_polynomial(bound, relative_error, kind=kind).relative_error)
+
+
 def computed_relative_error(degree: int, bound: float) -> arb:
     r"""The computed relative error of the Chebyshev polynomial, from the zeros of P′ − P.
 

@@ -344,7 +344,7 @@ def fast_forward(
             output[head][..., rows, :] = value
             if bound is not None:
                 bound[head][..., rows, :] = error
-    words.finite("the output", output)
+    words.finite("the output, or a sum on the way to it,", output)
     return approximation(output, bound, fast, chosen)
 
 
@@ -375,9 +375,9 @@ def fast_backward(
                 if bound:
                     bound.output[head][rows] = block.output.bound
     if output:
-        words.finite("the output", value.output)
+        words.finite("the output, or a sum on the way to it,", value.output)
     for operand, array in zip((words.Q, words.K, words.V), value[-3:], strict=True):
-        words.finite(f"the gradient on {operand}", array, "smaller operands or scale")
+        words.finite(f"the gradient on {operand}, or a sum on the way to it,", array, "smaller operands or scale")
     return approximation(value, bound, fast, chosen)
 
 

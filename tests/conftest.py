@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from filelock import FileLock
+from hypothesis import Phase, settings
 
 # How a skip's reason begins: why that skip is right.
 EXPECTED_SKIPS: dict[str, str] = {"no CUDA device": "tests/test_gpu_device.py needs one, and most machines have none"}
@@ -13,6 +17,8 @@ EXPECTED_SKIPS: dict[str, str] = {"no CUDA device": "tests/test_gpu_device.py ne
 # No deadline: how long an example takes says nothing about whether a statement holds.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+# For `altgrad audit`: that a test fails is all it asks, so nothing is made smaller.
+settings.register_profile("mutants", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
@@ -42,3 +48,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for where, reason, expected in skips:
         if not expected:
             terminalreporter.write_line(f"unexpected skip: {where}: {reason}", red=True)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str], AbstractContextManager[Path]]:
+    """Folders that all processes of this session have in common, each for one process at a time."""
+    own = tmp_path_factory.getbasetemp()
+    base = own if worker_id == "master" else own.parent
+
+    @contextmanager
+    def folder(name: str) -> Iterator[Path]:
+        path = base / name
+        with FileLock(f"{path}.lock"):
+            path.mkdir(exist_ok=True)
+            yield path
+
+    return folder

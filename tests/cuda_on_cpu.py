@@ -10,18 +10,20 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ziglang
 
 from gpu import device
 from gpu.device import Device, Launch, Macros
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.h")
-
+ZIG = str(Path(ziglang.__file__).with_name("zig"))  # `python -m ziglang` starts an interpreter for each kernel
+# This process has a C library, and Zig would make one; optimizing a kernel takes longer than running it does.
+OPTIONS = ("-std=c++17", "-O1", "-Xclang", "-O0", "-shared", "-fPIC", "-nostdlib", "-Wl,-Bsymbolic")
 
 GUARD = 64  # entries on either side of an array
 
@@ -53,8 +55,7 @@ extern "C" bool launch(long blocks, long threads, long bytes, int backwards, voi
         if not library.exists():
             stem.with_suffix(".cpp").write_text(text, "utf-8")
             caches = {f"ZIG_{kind}_CACHE_DIR": str(self.folder) for kind in ("GLOBAL", "LOCAL")}
-            command = [sys.executable, "-m", "ziglang", "c++", "-std=c++17", "-O1", "-shared", "-fPIC"]
-            command += ["-nostdlib++", "-Wl,-Bsymbolic", str(stem.with_suffix(".cpp")), "-o", str(library)]
+            command = [ZIG, "c++", *OPTIONS, str(stem.with_suffix(".cpp")), "-o", str(library)]
             subprocess.run(command, check=True, env=os.environ | caches, capture_output=True, text=True)
         launch = ctypes.CDLL(str(library)).launch
         launch.argtypes, launch.restype = [ctypes.c_long] * 3 + [ctypes.c_int, ctypes.c_void_p], ctypes.c_bool

@@ -25,6 +25,7 @@ except ImportError:  # it comes for Linux; elsewhere any function of NumPy passe
     cupy = np
 
 HERE = "<CUDA Device 0>"
+TF32 = 7  # CuPy's number for it
 signature = cache(inspect.signature)
 
 
@@ -45,6 +46,8 @@ class DeviceArray(NDArrayOperatorsMixin):
         if unknown := kwargs.keys() - {"out", "dtype", "casting"}:
             raise TypeError(f"CuPy's {ufunc.__name__} has no {unknown}")
         refuse_host(inputs)
+        if ufunc is np.matmul and LIBRARY._core.get_compute_type(np.float32) == TF32:
+            inputs = tuple(map(eleven_digits, inputs))
         if "out" in kwargs:
             (out,) = kwargs["out"]
             ufunc(*map(hidden, inputs), **(kwargs | {"out": (out.hidden,)}))
@@ -128,6 +131,13 @@ class DeviceArray(NDArrayOperatorsMixin):
         return DeviceArray(self.hidden.any())
 
 
+def eleven_digits(array: DeviceArray) -> DeviceArray:
+    """Of each number of float32 the digits that TF32 has; the others are cut off, than which no rounding is worse."""
+    if array.dtype != np.float32:
+        return array
+    return DeviceArray((np.ascontiguousarray(array.hidden).view(np.uint32) & 0xFFFFE000).view(np.float32))
+
+
 def wrapped(result: Any) -> Any:
     """What a function of NumPy returned, on the device."""
     if isinstance(result, tuple | list):
@@ -171,6 +181,7 @@ LIBRARY = SimpleNamespace(  # CuPy's namespace, as far as `gpu` uses it
     empty_like=lambda array: empty(array.shape, array.dtype),
     zeros_like=np.zeros_like,
     cuda=SimpleNamespace(Device=lambda: HERE),
+    _core=SimpleNamespace(get_compute_type=lambda dtype: 1),
 )
 
 

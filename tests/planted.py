@@ -396,6 +396,7 @@ TROUBLE: tuple[Statement, ...] = (
     answer("trouble/worst-nan", right, trial=OneCall(worst=float("nan"))),
     answer("trouble/worst-above-one", right, trial=OneCall(worst=1.5)),
     answer("trouble/unfit", right, "cost"),
+    answer("trouble/cited", right, "cited"),
     answer("trouble/no-implication", right, "asymptotic"),
     answer("trouble/fixed-sizes", right, "identity", evidence="proof"),
     planted("trouble/contradiction", one_call(wrong), one_call(right, "proof", trial=OneCall(whole=True))),

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,16 @@ def test_without_a_device_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_in_tf32_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(device, "current", lambda: SimpleNamespace(xp=LIBRARY))
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    assert evidence.main(["--out", str(tmp_path / "device.json")]) == 1
+    assert capsys.readouterr().err.startswith("gpu.evidence: CuPy multiplies in TF32, needs CUPY_TF32")
+    assert not list(tmp_path.iterdir())
+
+
 def test_out_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         evidence.main([])
@@ -142,6 +153,7 @@ def test_what_was_finished_survives_an_interruption(tmp_path: Path, monkeypatch:
         raise KeyboardInterrupt
 
     monkeypatch.setitem(evidence.PARTS, "times", interrupted)
+    monkeypatch.setattr(evidence_properties, "EXAMPLES", 4)
     with pytest.raises(KeyboardInterrupt):
         evidence.gather(MACHINE, tmp_path / "device.json")
     written = json.loads((tmp_path / "device.json").read_text("utf-8"))
@@ -174,6 +186,7 @@ def test_a_fault_in_a_kernel_is_seen(kernel: str, monkeypatch: pytest.MonkeyPatc
         return found
 
     monkeypatch.setattr(PretendedDevice, kernel, wrong)
+    monkeypatch.setattr(evidence_properties, "EXAMPLES", 8)
     *_, found = evidence_properties.part(MACHINE, lambda: 1.0)
     assert found["reference"]["failures"]
     assert found["exact"]["failures"]
@@ -190,6 +203,7 @@ def test_bits_that_change_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(PretendedDevice, "read", wrong)
+    monkeypatch.setattr(evidence_properties, "EXAMPLES", 8)
     *_, found = evidence_properties.part(MACHINE, lambda: 1.0)
     assert found["bits"]["failures"]
 

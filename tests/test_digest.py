@@ -22,7 +22,14 @@ from proofs_checks.runner import Book
 from proofs_checks.trial import Result, Trial
 
 ROOT = Path(__file__).parent.parent
-CACHED = (digest.closure, digest.packages, digest._distributions, digest.module_digest, digest.imports)
+CACHED = (
+    digest.closure,
+    digest.packages,
+    digest._version,
+    digest._distributions,
+    digest.module_digest,
+    digest.imports,
+)
 
 Digest = Callable[[dict[str, str]], str]
 

@@ -6,10 +6,12 @@ Where it computes, it does so on pretended devices, whose kernels are NumPy: tha
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock, patch
 
@@ -19,14 +21,15 @@ import pytest
 import gpu
 import gpu.qkv
 import reference
-from gpu import device
+from gpu import backend, device
 from reference import AltgradError
-from reference.backend import NUMPY, in_use
-from reference.certificate import BINS, error_table
+from reference.backend import NUMPY, in_use, use
+from reference.certificate import BINS, error_table, gamma, product_rounding
 from reference.error_bounds import gradient_rounding, output_rounding
 from reference.fast_qkv import METHODS, Method
+from reference.low_rank import rank
 from reference.polynomial import taylor
-from tests.device_arrays import DeviceArray
+from tests.device_arrays import LIBRARY, TF32, DeviceArray
 from tests.layers import worst_ratio
 from tests.pretended import host, on_device, pretended_device, put
 from tests.test_gpu_qkv import both_bounds
@@ -77,6 +80,9 @@ def layers(of: Callable[[Any], Any] = np.asarray, **how: Any) -> list[reference.
 def gradient_of_layers() -> reference.ModelGradient:
     return reference.transformer_gradient(layers(), X, reference.LinearLoss(G))
 
+
+WEIGHTS = "W_Q", "W_K", "W_V", "W_g"
+SIDES = "X", "W", "W_V"
 
 CALLS: dict[str, Callable[[], Any]] = {
     "attention": lambda: gpu.attention(X, W, W_V),
@@ -198,6 +204,68 @@ def test_the_bound_in_X_holds_against_exact_attention(causal: bool) -> None:
         assert worst_ratio(off, getattr(gradient.bound, name) + getattr(rounding, name)) <= 1
 
 
+@pytest.mark.parametrize("way", ["compute type", "NVIDIA_TF32_OVERRIDE"])
+@pytest.mark.parametrize("counted", [True, False])
+def test_the_bounds_allow_for_tf32_where_it_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, way: str, counted: bool
+) -> None:
+    """Products of numbers of which the library takes 11 digits: in X, and in a model.
+
+    Where they are not counted, the bounds of the output and of the model break.
+    """
+    single = [array.astype(np.float32) for array in (X, W, W_V, G)]
+    how: dict[str, Any] = {"polynomial": taylor(8, 2.0), "causal": True}
+    monkeypatch.setattr(LIBRARY._core, "get_compute_type", lambda dtype: TF32)
+    if way != "compute type":
+        monkeypatch.setenv(way, "1")
+        monkeypatch.setattr(backend, "COMPUTE_TYPES", {TF32: 0.0})
+    if not counted:
+        monkeypatch.setattr(backend, "TF32", 0.0)
+        monkeypatch.setattr(backend, "COMPUTE_TYPES", {TF32: 0.0})
+    weights = layers(lambda weight: np.asarray(weight, np.float32))
+    with pretended_device():
+        output = on_device(gpu.fast_attention)(*single[:3], **how)
+        gradient = on_device(gpu.fast_attention_gradient)(*single, **how)
+        on_the_device = [replace(layer, **{name: put(getattr(layer, name)) for name in WEIGHTS}) for layer in weights]
+        model = host(
+            gpu.fast_transformer_gradient(on_the_device, put(single[0]), gpu.LinearLoss(put(single[3])), rtol=1e-4)
+        )
+    wide = [array.astype(np.float64) for array in single]
+    exact = reference.attention_gradient(*wide, causal=True)
+    wide_layers = [replace(one, **{name: getattr(one, name).astype(float) for name in WEIGHTS}) for one in weights]
+    exact_model = reference.transformer_gradient(wide_layers, wide[0], reference.LinearLoss(wide[3]))
+    pairs = [(output.value, output.bound, reference.attention(*wide[:3], causal=True))]
+    pairs += [(getattr(gradient.value, name), getattr(gradient.bound, name), getattr(exact, name)) for name in SIDES]
+    pairs += [(model.value.X, model.bound.X, exact_model.X)]
+    holds = [worst_ratio(np.abs(value - true), bound) <= 1 for value, bound, true in pairs]  # float64 rounds far less
+    assert all(holds) if counted else not (holds[0] or holds[-1])
+
+
+def on_a_tensor_core(x: Any, y: Any) -> float:
+    """⟨x, y⟩ as one may add: four products and the sum so far, aligned to the largest of them and cut off."""
+    total, products = 0.0, x * y  # (k,), exact in float64
+    for first in range(0, len(products), 4):
+        terms = np.append(products[first : first + 4], total)  # (5,)
+        quantum = 2.0 ** (np.frexp(np.abs(terms).max())[1] - 24)
+        added = np.trunc(terms / quantum).sum()
+        last = 2.0 ** max(0, np.frexp(added)[1] - 24)
+        total = np.trunc(added / last) * last * quantum
+    return total
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 64, 1000])
+def test_a_sum_on_tensor_cores_is_within_its_bound(k: int) -> None:
+    """One large product and many of which each loses nearly a unit in its last place: more than γ_k allows."""
+    y = np.full(k, 2.0**-23 * (1 - 2.0**-11))  # (k,), of 11 digits, as 1 is
+    y[0] = 1
+    lost = (y.sum() - on_a_tensor_core(np.ones(k), y)) / y.sum()
+    with use(NUMPY._replace(product_error=backend.TF32)):
+        allowed = product_rounding(k, np.float32) - backend.TF32
+    assert 0 <= lost <= allowed
+    assert k < 5 or lost > gamma(k, 2.0**-24)
+    assert product_rounding(k, np.float32) == gamma(k, 2.0**-24)
+
+
 @pytest.mark.parametrize("table", [error_table, lambda *_: np.zeros((BINS, 4))], ids=["whole", "rounding"])
 @pytest.mark.parametrize("causal", [False, True])
 def test_the_bounds_in_X_are_those_of_the_compiled_loops(causal: bool, table: Any) -> None:
@@ -292,3 +360,18 @@ def test_labels_are_checked_as_the_reference_does() -> None:
             with pytest.raises(AltgradError) as error:
                 gpu.CrossEntropyLoss(put(W), labels)(put(X))
             assert str(error.value) == f"CrossEntropyLoss: {message}"
+
+
+@pytest.mark.parametrize(("degree", "n", "asked"), [(2, 2**17, 50), (2, 2**20, 400), (4, 2**17, 2), (4, 2**20, 20)])
+def test_the_times_in_the_documents_are_what_counting_gives(degree: int, n: int, asked: int) -> None:
+    """None of them is a measurement. Ours: six products; exact attention's: exponentials, both of 16 heads of 16."""
+    ours = 16 * n * 12 * (1 + 16) * rank(16, degree) / 67e12
+    exact = 2 * 16 * n**2 / (16 * 132 * 1.98e9)
+    text = (Path(__file__).parent.parent / "docs" / "gpu.md").read_text("utf-8")
+    sizes = rf"\| degree {degree} \| {n:,} \|"
+    cells = rf" (\S+) ms \| (\S+) s \| (\S+) \| {asked} \| (\d+) % \| no device \|"
+    row = re.search(sizes + cells, text)
+    assert row
+    counted = 1e3 * ours, exact, exact / ours, 100 * asked * ours / exact
+    shown = [float(cell.replace(",", "")) for cell in row.groups()]
+    assert all(abs(x - y) <= 0.05 * y for x, y in zip(shown, counted, strict=True))  # half of a second digit

@@ -28,7 +28,7 @@ from reference.compiled import Compiled
 from reference.error_bounds import attention_rounding, vjp_rounding
 from reference.fast_qkv import METHODS, Fast, KeySide, Method, QuerySide, prepare
 from reference.polynomial import ExpPolynomial, taylor
-from tests.device_arrays import HERE, DeviceArray, PretendedDevice
+from tests.device_arrays import HERE, LIBRARY, DeviceArray, PretendedDevice
 from tests.layers import worst_ratio
 from tests.pretended import host, on_device, pretended_device, put
 from tests.test_fast_qkv import POLYNOMIALS as SOME
@@ -498,13 +498,12 @@ def test_sums_of_all_heads_that_do_not_fit_are_refused() -> None:
     assert message.endswith("or fewer heads at once")
 
 
-def test_a_library_that_rounds_float32_to_tf32_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_multiplies_in_fewer_digits_than_tf32_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = operands(2, 2, 1, 1)
-    monkeypatch.setenv("CUPY_TF32", "1")
-    assert refusal(attention, *arrays[:3], scale=1.0).startswith("attention: CUPY_TF32 is '1'")
-    monkeypatch.setenv("CUPY_TF32", "0")
-    with pretended_device():
-        attention(*arrays[:3], scale=1.0)
+    for kind in (0, 3, 5, 6):
+        monkeypatch.setattr(LIBRARY._core, "get_compute_type", lambda dtype, kind=kind: kind)
+        message = refusal(attention, *arrays[:3], scale=1.0)
+        assert message == f"attention: CuPy has compute type {kind} for float32, needs one of [1, 2, 4, 7]"
 
 
 def test_the_same_operands_give_the_same_bits() -> None:

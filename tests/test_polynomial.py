@@ -551,4 +551,4 @@ def last_digit(number: str) -> Decimal:
 
 
 def test_the_documentation_has_its_tables() -> None:
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4

@@ -131,7 +131,8 @@ def _more_than_twice(ratio: float) -> bool:
 @pytest.mark.parametrize(
     ("figures", "words"),
     [
-        (Figures(file="none.json"), "none.json has no figures"),
+        (Figures(file="none.json"), "none.json has no figures."),
+        (Figures(file="none.json", name="race"), "none.json has no figures of race."),
         (replace(FRESH, rounds=(("a", (1.0,)),), sources=""), "without saying of which sources"),
         (replace(FRESH, rounds=(("a", (1.0,)),), now="b"), "stale, the sources have changed since"),
     ],

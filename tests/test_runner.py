@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ REASONS = {  # what the reason of a form that ends undecided must say
     "trouble/worst-nan": "not a number",
     "trouble/worst-above-one": "measured/bound is 1.5",
     "trouble/unfit": "count evidence",
+    "trouble/cited": "needs citation evidence",
     "trouble/no-implication": "implication",
     "trouble/fixed-sizes": "property evidence",
     "trouble/contradiction": "contradict",
@@ -96,11 +98,12 @@ def files(folder: Path) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Judgement]:
+def judged(shared: Callable[[str], AbstractContextManager[Path]]) -> dict[str, Judgement]:
     """Every planted statement that ends by itself, judged."""
     ids = planted.ids((*planted.FALSE, *planted.TROUBLE, *planted.TRUE))
-    done, _ = executed(tmp_path_factory.mktemp("planted"), ids)
-    return judge(done.book, done)
+    with shared("planted") as folder:
+        done, _ = executed(folder, ids)
+        return judge(done.book, done)
 
 
 @pytest.mark.parametrize("id", planted.ids(planted.FALSE))

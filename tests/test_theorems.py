@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from flint import arb, ctx
 
 from proofs_checks import gaps, ground_truth, theorems
 from proofs_checks.equation import parameters
+from proofs_checks.family import FamilyTrial
 from proofs_checks.ground_truth import BITS
 from reference import error_bounds as bounds
-from reference import polynomial
+from reference import low_rank, polynomial
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "theorems.md"
 POWERS = (10, 20, 32, 64, 256, 1_000, 10_000, 100_000, 1_000_000)  # n = 2^…
@@ -248,3 +250,54 @@ def test_the_bound_on_W_V_is_attained() -> None:
             witness = steered(Steered, m, 4)
             last, allowed = theorems.errors_W_V(witness)[-1], bound_on(bounds.model_W_V_error, witness)[-1]
             assert allowed * (1 if m == 1 else 0.9) * (1 - witness.eta) < last <= allowed
+
+
+# --- how many columns the controls of the rank families need
+
+
+def by_d_alone(d: int) -> gaps.Rows:
+    """Scores X W Xᵀ/d: no lower bound is certified there, but no √n columns are known to suffice either."""
+    scale = Fraction(1, d)
+    return gaps.EnoughForThreeHalves.of(2**d, d, X=gaps.all_signs(d), W=gaps.identity(d), scale=scale)
+
+
+def without_columns(d: int) -> gaps.Rows:
+    """The same, by the lower bound, which says 1 where it says nothing."""
+    return gaps.ThreeHalves.of(2**d, d, X=gaps.all_signs(d), W=gaps.identity(d), scale=Fraction(1, d))
+
+
+@pytest.mark.parametrize(
+    ("trial", "claim"),
+    [
+        (gaps.SIGNS, low_rank.few_columns),
+        (gaps.PARABOLA, low_rank.few_columns),
+        (gaps.SIGNS_WRITTEN, low_rank.few_entries),
+        (gaps.PARABOLA_WRITTEN, low_rank.few_entries),
+        (theorems.SECOND_WRITTEN, low_rank.few_entries),
+    ],
+    ids=["signs", "parabola", "signs written", "parabola written", "second written"],
+)
+def test_controls_are_counted_by_columns_that_suffice(trial: FamilyTrial, claim: Any) -> None:
+    for size in trial.sizes:
+        control = trial.control(size)
+        assert isinstance(control, gaps.Enough)
+        assert np.linalg.matrix_rank(control.f.astype(float)) > control.columns  # more than f itself would tell
+    assert trial.run(claim, 0).outcome == "refutes"
+
+
+def test_a_control_without_enough_columns_is_refused() -> None:
+    assert all(without_columns(d).columns == 1 < low_rank.few_columns(2**d) < by_d_alone(d).columns for d in (2, 3, 4))
+    assert replace(gaps.SIGNS, control=by_d_alone).run(low_rank.few_columns, 0).outcome == "open"
+
+
+def test_columns_that_suffice_are_no_fewer_than_those_that_are_needed() -> None:
+    """All of them, where the lower bound says so."""
+    for d in (2, 3, 4):
+        enough = gaps.EnoughForThreeHalves.of(2**d, d, X=gaps.all_signs(d), W=gaps.identity(d))
+        assert enough.columns == gaps.signs(d).columns == 2**d
+
+
+def test_elimination_counts_the_rank() -> None:
+    """Of f with all weights the same, and of one that is off by more than the error in a single row."""
+    assert gaps.EnoughForThird.of(4, 1, X=[[1], [2], [3], [4]], W=[[0]]).columns == 1
+    assert gaps.EnoughForThird.of(4, 1, X=[[0], [0], [0], [30]], W=[[1]]).columns == 2

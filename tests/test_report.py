@@ -1,0 +1,240 @@
+"""The report says what the results say, of every statement, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from proofs_checks import command_line, report
+from proofs_checks.judgement import Judgement, judge
+from proofs_checks.runner import Book, Run
+from proofs_checks.store import Store
+from proofs_checks.terminal import FAULTS, latex
+from proofs_checks.verdict import STANDINGS, descendants
+
+IDS = ("C.18", "F.4", "G.3")
+VOID = {"meta", "input", "br", "link", "rect", "path"}
+BOOK = Book.open()
+ROOT = Path(__file__).parent.parent
+
+
+class Page(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.fetched: list[str] = []
+        self.open: list[str] = []
+        self.articles: dict[str, str] = {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        found = dict(attrs)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [found["href"]] if tag == "a" and "href" in found else []
+        self.fetched += [value for name, value in attrs if name in ("src", "srcset", "data") and tag != "button"]
+        self.fetched += [found["href"]] if tag in ("link", "image") else []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag, f"</{tag}> closes another tag"
+
+    def handle_data(self, data: str) -> None:
+        if "article" in self.open:
+            self.articles[self.ids[-1]] = self.articles.get(self.ids[-1], "") + data
+
+
+@pytest.fixture(scope="module")
+def run(shared: Callable[[str], AbstractContextManager[Path]]) -> Run:
+    """Results of a few statements."""
+    with shared("report") as folder:
+        done = Run(BOOK, Store(folder), profile="quick", seed=0)
+        done.execute(IDS, 2, lambda *_: None)
+    return done
+
+
+@pytest.fixture(scope="module")
+def judged(run: Run) -> dict[str, Judgement]:
+    return judge(BOOK, run)
+
+
+@pytest.fixture(scope="module")
+def text(judged: dict[str, Judgement], run: Run) -> str:
+    return report.html(judged, run)
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_every_statement_has_its_place_and_every_link_leads_somewhere(page: Page) -> None:
+    assert {report.anchor(id) for id in BOOK.statements} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert page.open == []
+
+
+def test_it_needs_no_network_and_is_small(page: Page, text: str) -> None:
+    assert page.fetched == []
+    assert "@import" not in text
+    assert "url(http" not in text
+    assert "fetch(" not in text
+    assert len(text.encode()) < 5_000_000
+
+
+def test_verdicts_are_those_that_were_judged(page: Page, judged: dict[str, Judgement]) -> None:
+    for id, j in judged.items():
+        said = " ".join(page.articles[report.anchor(id)].split())
+        assert str(j.verdict) in said
+        assert j.derivation in said
+
+
+def test_a_refutation_shows_its_counterexample(page: Page, judged: dict[str, Judgement]) -> None:
+    found = [e.counterexample for e in judged["G.3"].evidence if e.counterexample]
+    assert found
+    for c in found:
+        assert c.where in page.articles["G.3"]
+        assert all(line in page.articles["G.3"] for line in c.python)
+
+
+def test_counts_are_those_of_the_papers_statements(judged: dict[str, Judgement]) -> None:
+    counts = report.counts(judged)
+    assert sum(counts.values()) == sum(not s.own for s in BOOK.statements.values())
+    assert set(counts) <= {"mirrored", *STANDINGS}
+
+
+def test_findings_come_with_the_gravest_first(judged: dict[str, Judgement]) -> None:
+    found = report.findings(judged)
+    assert {j.statement.id for j, _ in found} >= {"C.18", "G.3"}
+    grave = [(FAULTS.index(p.part.fault), -len(descendants(j.statement.id, BOOK.statements))) for j, p in found]
+    assert grave == sorted(grave)
+
+
+def test_what_is_used_stands_to_the_left(judged: dict[str, Judgement]) -> None:
+    nodes = report.graph(judged)
+    assert {node.id for node in nodes} == set(BOOK.statements)
+    drawn = report.edges(nodes, BOOK.statements)
+    assert {(a.id, b.id) for a, b in drawn} == {(u, s.id) for s in BOOK.statements.values() for u in s.uses}
+    assert all(a.x + report.WIDTH < b.x for a, b in drawn)
+    assert len({(node.x, node.y) for node in nodes}) == len(nodes)
+
+
+def test_what_holds_above_something_refuted_is_shown_as_conditional(judged: dict[str, Judgement]) -> None:
+    j = replace(judged["F.4"], derivation="broken at D.1")
+    (node,) = report.graph({"F.4": j})
+    assert node.conditional
+    (sound,) = report.graph({"F.4": replace(judged["F.4"], derivation="intact")})
+    assert not sound.conditional
+
+
+def test_each_standing_has_a_sign_and_a_word() -> None:
+    """A colour is never the only sign."""
+    assert set(report.SIGNS) == {"mirrored", *STANDINGS}
+    assert len({sign for sign, _, _ in report.SIGNS.values()}) == len(report.SIGNS)
+
+
+def test_all_formulas_become_mathematics() -> None:
+    formulas = {f.formula for s in BOOK.statements.values() for p in s.parts for f in p.forms if f.formula}
+    sources = [source for formula in formulas if (source := latex(formula))]
+    assert len(sources) > 100
+    for source in sources:
+        assert report.mathml(source).startswith("<math")
+
+
+def test_text_of_the_record_is_escaped(judged: dict[str, Judgement], run: Run) -> None:
+    j = judged["F.4"]
+    planted = replace(j, statement=replace(j.statement, title="<script>alert(1)</script>", uses=()))
+    assert "<script>alert" not in report.html({"F.4": planted}, run)
+
+
+def luminance(colour: str) -> float:
+    """Of sRGB, as WCAG 2 defines it."""
+    digits = colour if len(colour) == 6 else "".join(2 * c for c in colour)
+    parts = [int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_colours_have_contrast_in_light_and_dark(text: str) -> None:
+    """4.5 to 1 on the page and on panels."""
+    themes = re.findall(r":root \{([^}]*)\}", text)
+    assert len(themes) == 2
+    for theme in themes:
+        colours = dict(re.findall(r"--(\w+): #([0-9a-f]+)", theme))
+        for name in ("text", "link", "holds", "repair", "refuted", "open", "none"):
+            for ground in ("page", "soft"):
+                dark, light = sorted((luminance(colours[name]), luminance(colours[ground])))
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
+
+
+def test_headings_skip_no_level(text: str) -> None:
+    levels = [int(level) for level in re.findall(r"<h(\d)", text)]
+    assert levels[0] == 1
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+
+
+def test_markdown_has_all_verdicts_and_findings(judged: dict[str, Judgement], run: Run) -> None:
+    written = report.markdown(judged, run)
+    for id, j in judged.items():
+        assert f"| {id} | {j.verdict} |" in written
+    assert written.count("statements rest on it") == len(report.findings(judged))
+
+
+def test_equal_results_give_equal_bytes(judged: dict[str, Judgement], run: Run, text: str) -> None:
+    assert report.html(judged, run) == text
+
+
+# --- the command
+
+
+def called(*arguments: str) -> Any:
+    return CliRunner().invoke(command_line.app, ["report", *arguments])
+
+
+def test_without_results_it_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = called("--seed", "5", "--record", "tests.planted")
+    assert found.exit_code == command_line.BAD_USAGE
+    assert "run altgrad verify first" in found.output
+    assert list(tmp_path.glob("*report*")) == []
+
+
+def test_it_writes_where_it_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command_line, "_store", lambda: run.store)
+    assert called().exit_code == 0
+    assert Page((tmp_path / "altgrad-report.html").read_text("utf-8")).ids
+    assert called("--format", "markdown", "-o", "found.md").exit_code == 0
+    assert (tmp_path / "found.md").read_text("utf-8").startswith("# arXiv 2408.13233v2")
+    refused = called("-o", "no/such/folder.html")
+    assert refused.exit_code == command_line.BAD_USAGE
+    assert "needs the name of a file in a folder that exists" in refused.output
+
+
+def test_without_the_extra_it_names_it(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['jinja2'] = None; sys.argv[1:] = ['report']\n"
+    code += "from proofs_checks.command_line import main; main()"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.returncode == command_line.BAD_USAGE
+    assert "pip install 'altgrad[report]'" in " ".join(found.stderr.split())
