@@ -42,6 +42,7 @@ SURVIVORS = Path(__file__).with_name("survivors.json")
 STATEMENTS_EACH = 3  # that a mutant is put to when its module's tests let it pass
 CONFIDENCE = 0.95
 CPU_LIMIT = 120  # seconds of each process of an attempt, many times what it takes: a busy machine kills no mutant
+CHECKS = frozenset({"proofs_checks.statements"})
 TIME_LIMIT = 1800.0  # seconds for an attempt that waits for ever
 INERT = {"name", "newline", "endmarker", "string"}  # nodes that no operator of cosmic-ray changes
 
@@ -201,7 +202,7 @@ def _looked_up() -> dict[str, set[str]]:
 
 @dataclass(frozen=True)
 class Attempt:
-    """The code of a module, changed or as it is, and the statements it is put to after the module's tests."""
+    """The code of a module, changed or as it is, put to statements; to the module's tests if none are named."""
 
     module: str
     code: str
@@ -210,18 +211,18 @@ class Attempt:
     @cached_property
     def key(self) -> str:
         """Where the result is stored; it changes with everything that the result can depend on."""
-        suite = SUITES[self.module]
-        roots = frozenset({"tests.conftest", *(file.removesuffix(".py").replace("/", ".") for file in suite)})
-        project = {m: module_digest(m) for m in closure(roots | {"proofs_checks.statements"})}
-        return fingerprint([self.module, executed(self.code), suite, self.statements, project, packages(roots)])
+        files = () if self.statements else ("tests/conftest.py", *SUITES[self.module])
+        roots = frozenset(file.removesuffix(".py").replace("/", ".") for file in files) or CHECKS
+        project = {m: module_digest(m) for m in closure(roots)}
+        return fingerprint([self.module, executed(self.code), files, self.statements, project, packages(roots)])
 
     @property
     def command(self) -> str:
         options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
-        tests = [sys.executable, "-m", "pytest", *options, *SUITES[self.module]]
-        checks = [sys.executable, "-m", "proofs_checks", "verify", "--jobs", "1", *self.statements]
-        limit = ["ulimit", "-t", str(CPU_LIMIT)]
-        return " && ".join(map(shlex.join, (limit, tests, checks) if self.statements else (limit, tests)))
+        tests = ["pytest", *options, *SUITES[self.module]]
+        checks = ["proofs_checks", "verify", "--jobs", "1", *self.statements]
+        run = [sys.executable, "-m", *(checks if self.statements else tests)]
+        return f"ulimit -t {CPU_LIMIT} && {shlex.join(run)}"
 
 
 @dataclass
@@ -353,18 +354,23 @@ def reasons() -> dict[str, str]:
 
 def mutate(book: Book, store: Store, sample: list[Mutant], jobs: int, seed: int, progress: Any) -> Mutation:
     """Put mutants to the tests and checks; what is stored is not tried again."""
-    ids = {function: bearing(book, function) for function in {m.function for m in sample}}
-    attempts = {m: Attempt(m.module, m.code, tuple(ids[m.function])) for m in sample}
-    put_to: dict[str, set[str]] = {m.module: set() for m in sample}
-    for attempt in attempts.values():
-        put_to[attempt.module].update(attempt.statements)
-    as_is = {module: Attempt(module, source(module), tuple(sorted(some))) for module, some in put_to.items()}
+    of_function = {function: tuple(bearing(book, function)) for function in {m.function for m in sample}}
+    tests = {m: Attempt(m.module, m.code) for m in sample}
+    checks = {m: Attempt(m.module, m.code, ids) for m in sample if (ids := of_function[m.function])}
+    put_to = {
+        module: {id for m in checks if m.module == module for id in of_function[m.function]} for module in SUITES
+    }
+    as_is = {module: [Attempt(module, source(module))] for module in {m.module for m in sample}}
+    for module, ids in put_to.items():
+        if ids:
+            as_is[module].append(Attempt(module, source(module), tuple(sorted(ids))))
     done: dict[str, Result] = {}
+    total = sum(map(len, as_is.values())) + len(tests)
 
     def keep(attempt: Attempt, result: Result) -> None:
         done[attempt.key] = result
         store.save(attempt.key, result)
-        progress(len(done), len(attempts) + len(as_is))
+        progress(len(done), total)
 
     def make(some: Iterable[Attempt], *final: Outcome) -> None:
         waiting = []
@@ -376,10 +382,14 @@ def mutate(book: Book, store: Store, sample: list[Mutant], jobs: int, seed: int,
                 waiting.append(attempt)
         attempt_all(waiting, jobs, keep)
 
-    make(as_is.values(), "supports")  # what failed by itself is tried again
-    sound = {module for module, attempt in as_is.items() if done[attempt.key].outcome == "supports"}
-    make((a for a in attempts.values() if a.module in sound), "supports", "refutes")
-    outcomes = {m: done[attempts[m].key].outcome for m in sample if m.module in sound}
+    make((attempt for some in as_is.values() for attempt in some), "supports")  # what failed by itself is tried again
+    sound = {module for module, some in as_is.items() if all(done[a.key].outcome == "supports" for a in some)}
+    outcomes: dict[Mutant, Outcome] = {m: "supports" for m in sample if m.module in sound}
+    for attempts in (tests, checks):
+        passed = [m for m, outcome in outcomes.items() if outcome == "supports" and m in attempts]
+        total = max(total, len(done) + len(passed))
+        make((attempts[m] for m in passed), "supports", "refutes")
+        outcomes.update({m: done[attempts[m].key].outcome for m in passed})
     tried = tuple(m for m, outcome in outcomes.items() if outcome != "failed")
     survived = tuple(m for m in tried if outcomes[m] == "supports")
     return Mutation(tried, survived, seed, tuple(sorted(as_is.keys() - sound)), len(outcomes) - len(tried))

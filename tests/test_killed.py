@@ -106,7 +106,7 @@ def kill_at(folder: Path, wanted: int, delay: float) -> None:
 def test_killed_runs_are_continued(tmp_path: Path, undisturbed: Path) -> None:
     rng = random.Random(0)
     names = {path.name for path in stored(undisturbed)}
-    for wanted in sorted(rng.sample(range(1, len(names)), ROUNDS)):
+    for wanted in sorted(rng.sample(range(1, len(names) // 2), ROUNDS)):  # a kill comes late where cores are busy
         kill_at(tmp_path, wanted, rng.uniform(0, 1 / 20))
     before = stored(tmp_path)
     assert 0 < len(before) < len(names), "the kills came too early or too late to test anything"
