@@ -361,9 +361,9 @@ def mutate(book: Book, store: Store, sample: list[Mutant], jobs: int, seed: int,
         module: {id for m in checks if m.module == module for id in of_function[m.function]} for module in SUITES
     }
     as_is = {module: [Attempt(module, source(module))] for module in {m.module for m in sample}}
-    for module, ids in put_to.items():
-        if ids:
-            as_is[module].append(Attempt(module, source(module), tuple(sorted(ids))))
+    for module, every in put_to.items():
+        if every:
+            as_is[module].append(Attempt(module, source(module), tuple(sorted(every))))
     done: dict[str, Result] = {}
     total = sum(map(len, as_is.values())) + len(tests)
 

@@ -299,6 +299,23 @@ def test_what_failed_without_a_mutant_is_tried_again(tmp_path: Path, monkeypatch
     assert tried == [source("low_rank"), source("low_rank"), "x = 1"]
 
 
+def test_what_passes_the_tests_is_put_to_statements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[str, tuple[str, ...]]] = []
+
+    def attempts(some: Any, jobs: int, finished: Any) -> None:
+        for attempt in some:
+            tried.append((attempt.code, attempt.statements))
+            wrong = attempt.code == "x = 1" or (attempt.code == "x = 2" and bool(attempt.statements))
+            finished(attempt, Result("refutes" if wrong else "supports", examples=1))
+
+    monkeypatch.setattr(mutation, "attempt_all", attempts)
+    monkeypatch.setattr(mutation, "bearing", lambda book, function: ["true/answer"])
+    sample = [replace(mutant(k), code=f"x = {k}") for k in (1, 2, 3)]
+    found = mutation.mutate(Book.open("tests.planted"), Store(tmp_path), sample, 1, 0, lambda done, total: None)
+    assert [m.code for m in found.survived] == ["x = 3"]
+    assert [code for code, statements in tried if statements] == [source("low_rank"), "x = 2", "x = 3"]
+
+
 # --- what is written
 
 
