@@ -290,6 +290,7 @@ def test_what_failed_without_a_mutant_is_tried_again(tmp_path: Path, monkeypatch
             finished(attempt, Result(next(outcomes), examples=1))  # type: ignore[arg-type]  # one of the words
 
     monkeypatch.setattr(mutation, "attempt_all", attempts)
+    monkeypatch.setattr(mutation, "bearing", lambda book, function: [])
     book, store = Book.open("tests.planted"), Store(tmp_path)
     sample = [replace(mutant(1), code="x = 1")]
     first, second, third = (mutation.mutate(book, store, sample, 1, 0, lambda done, total: None) for _ in range(3))
