@@ -12,7 +12,6 @@ from hypothesis.errors import NoSuchExample
 
 from proofs_checks.equation import EquationTrial
 from proofs_checks.evidence import Evidence
-from proofs_checks.independence import borrowed
 from proofs_checks.instances import Instance
 from proofs_checks.property import PropertyTrial
 from proofs_checks.record import Check, Form, Part, Statement
@@ -112,6 +111,8 @@ def mutation_faults(m: Mutation, profile: str) -> list[str]:
 
 def audit(run: Run, ids: Sequence[str], mutation: Mutation | None, only: Collection[str] = SECTIONS) -> Audit:
     """Read the chosen figures, all but those of mutants, from the results of a run."""
+    from proofs_checks.independence import borrowed  # noqa: PLC0415  # it imports every check, and only this needs it
+
     record = run.book.statements
     addresses = list(run.book.checks(ids)) if READ.intersection(only) else []
     found = [(a, *a.find(record), run.evidence(a)) for a in addresses]

@@ -14,7 +14,7 @@ from flint import arb, ctx
 from sympy import Expr, Symbol
 
 from proofs_checks import bound_derivations as d
-from proofs_checks.derivation import F_K, Derivation, GapError, check, evaluate
+from proofs_checks.derivation import F_K, Derivation, GapError, Relation, check, evaluate
 from proofs_checks.entry_derivations import ENTRIES
 from proofs_checks.equation import DIGITS, narrow, parameters
 from proofs_checks.ground_truth import BITS
@@ -86,11 +86,10 @@ def layers(kind: type[Symbols], seed: int) -> Iterator[Symbols]:
         yield kind(Instance(operands, SCALES[k % len(SCALES)](d), k // 12 % 2 == 1))
 
 
-def all_steps(chain: Derivation) -> list[str]:
+def all_steps(chain: Derivation) -> set[Relation]:
     """Each claim, also of the derivations that are used."""
     before = (*chain.uses, *(link.source for link in chain.links))
-    steps = [claim for used in before for claim in all_steps(used)] + [s.claim.latex for s in chain.steps]
-    return list(dict.fromkeys(steps))
+    return {step.claim for step in chain.steps}.union(*map(all_steps, before))
 
 
 def table(chain: Derivation) -> tuple[tuple[str, ...], ...]:

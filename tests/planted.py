@@ -19,12 +19,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from proofs_checks import fast_gradient, softmax_attention, weight_gradient
+from proofs_checks import softmax_attention, weight_gradient
 from proofs_checks.equation import EquationTrial
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Instance, odd_scale, paper_scale
 from proofs_checks.record import Check, Claim, EvidenceKind, Form, Part, PartKind, Statement
 from proofs_checks.softmax_attention import LARGEST_VALUE
+from proofs_checks.symbols import Symbols
 from proofs_checks.trial import Counterexample, Result, Trial
 from reference import input_gradient
 from reference import softmax_attention as attn
@@ -110,6 +111,18 @@ def X_weights_swapped(X: Array, W: Array, W_V: Array, G: Array, *, scale: Any, c
 def X_deviating(X: Array, W: Array, W_V: Array, G: Array, *, scale: Any, causal: bool = False) -> Any:
     """False, but only just: times 1 + 2⁻³⁰."""
     return (1 + DEVIATION) * input_gradient.gradient_X(X, W, W_V, G, scale=scale, causal=causal)
+
+
+def X_values(X: Array, W: Array, W_V: Array, G: Array, *, scale: Any, causal: bool = False) -> Any:
+    """False: f where fᵀ belongs."""
+    f = attn.f(attn.u(X, W, scale=scale, causal=causal))  # (n, n)
+    p = attn.p(f, attn.q(G, attn.h(X, W_V)))  # (n, n)
+    return scale * (p @ X @ W.T + p.T @ X @ W) + f @ G @ W_V.T
+
+
+def X_twice(X: Array, W: Array, W_V: Array, G: Array, *, scale: Any, causal: bool = False) -> Any:
+    """False: twice the gradient."""
+    return 2 * input_gradient.gradient_X(X, W, W_V, G, scale=scale, causal=causal)
 
 
 # Claims that make trouble.
@@ -282,8 +295,14 @@ def impossible(instance: Instance) -> bool:
 
 Operand = Literal["X", "W", "W_V"]
 
+
+def dL_dX(symbols: Symbols) -> Array:
+    """The gradient of ⟨G, s⟩ on X."""
+    return symbols.dL_dX
+
+
 TRIALS: Mapping[Operand, EquationTrial] = {
-    "X": EquationTrial(fast_gradient.dL_dX, "dL/dX", max_n=6),
+    "X": EquationTrial(dL_dX, "dL/dX", max_n=6),
     "W": EquationTrial(weight_gradient.dL_dW, "dL/dW", max_n=6),
     "W_V": EquationTrial(weight_gradient.dL_dW_V, "dL/dW_V", max_n=6),
 }
@@ -295,7 +314,7 @@ def anywhere(operand: Operand) -> EquationTrial:
 
 
 FALSE_VARIANT: Mapping[Operand, Mapping[str, Claim]] = {
-    "X": {"twice the p terms": fast_gradient.X_factor},
+    "X": {"twice": X_twice},
     "W": {"twice": weight_gradient.W_factor},
     "W_V": {"a factor 1 + τ": weight_gradient.W_V_factor},
 }
@@ -359,7 +378,7 @@ FALSE: tuple[Statement, ...] = (
     gradient("false/G.3-unmasked", "W_V", W_V_unmasked),
     gradient("false/G.3-deviating", "W_V", W_V_deviating),
     gradient("false/E.11-printed", "X", input_gradient.gradient_X_printed, TRIALS["X"]),
-    gradient("false/E.11-values", "X", fast_gradient.X_values),
+    gradient("false/E.11-values", "X", X_values),
     gradient("false/E.11-queries-only", "X", X_queries_only),
     gradient("false/E.11-weights-swapped", "X", X_weights_swapped),
     gradient("false/E.11-deviating", "X", X_deviating),

@@ -293,14 +293,17 @@ def test_failures_are_kept_and_tried_again(tmp_path: Path) -> None:
     assert as_json(run(tmp_path), ids) == as_json(done, ids)
 
 
-@pytest.mark.parametrize("content", ["", "{", "null", "[]", '"text"', '{"outcome": "supports"}', "\x00"])
-def test_damaged_result_is_made_again(tmp_path: Path, content: str) -> None:
-    first, _ = executed(tmp_path, ["true/answer"])
-    for path in files(tmp_path):
+def test_damaged_results_are_made_again(tmp_path: Path) -> None:
+    ids = ["true/answer", "false/answer", "true/proof"]
+    first, _ = executed(tmp_path, ids)
+    contents = ["", "{", "null", "[]", '"text"', '{"outcome": "supports"}', "\x00"]
+    paths = sorted(files(tmp_path))
+    assert len(paths) == len(contents)
+    for path, content in zip(paths, contents, strict=True):
         (tmp_path / path).write_text(content, "utf-8")
-    second, progress = executed(tmp_path, ["true/answer"])
-    assert len(progress) == 2
-    assert as_json(second, ["true/answer"]) == as_json(first, ["true/answer"])
+    second, progress = executed(tmp_path, ids)
+    assert len(progress) == len(paths)
+    assert as_json(second, ids) == as_json(first, ids)
 
 
 def test_unfinished_file_is_not_taken_for_a_result(tmp_path: Path) -> None:
