@@ -303,10 +303,11 @@ def plan(
         _check_writable("--picture", picture)
     plain = None
     with _refusals():
-        size: list[Any] = [n, d, 1 if heads is None else heads, bound]
+        size: dict[str, Any] = {"n": n, "d": d, "heads": 1 if heads is None else heads, "bound": bound}
         if source is not None:
-            *size, plain = plans.measured(load(source, "plan", cotangent=False), scale)
-        setting = plans.Setting(*size, rtol=rtol, method=method.value)
+            size = plans.measured(load(source, "plan", cotangent=False), scale)._asdict()
+            plain = size.pop("plain")
+        setting = plans.Setting(**size, rtol=rtol, method=method.value)
         found = plans.plan(setting, plans.calibrate(setting) if time and not plans.obstacle(setting) else None)
         if picture is not None:
             plans.picture(setting, picture)

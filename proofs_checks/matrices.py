@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from reference.shapes import FloatArray, check_operands, refuse
 WEIGHTS = {"X": "n d", "W": "d d", "W_V": "d d", "G": "n d"}
 HEADS = {"Q": "... n d", "K": "... m d", "V": "... m e", "G": "... n e"}
 UNREADABLE = OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error
+
+NEEDED = "a whole .npz file or a folder of .npy files"
 
 Matrices = Mapping[str, FloatArray]
 
@@ -36,7 +38,7 @@ def load(path: Path, function: str, *, cotangent: bool = True) -> Matrices:
         specs = _specs(function, path, files, cotangent)
         arrays = {key: _read(function, path, key, lambda key: _mapped(files[key])) for key in specs}
     else:
-        with _opened(function, path) as archive:
+        with _opened(function, path) as file, _archive(function, path, file) as archive:
             specs = _specs(function, path, archive.files, cotangent)
             arrays = {key: _read(function, path, key, archive.__getitem__) for key in specs}
     check_operands(function, arrays, specs)
@@ -48,16 +50,22 @@ def _mapped(file: Path) -> FloatArray:
     return array
 
 
-def _opened(function: str, path: Path) -> Any:
-    needs = "a whole .npz file or a folder of .npy files"
+def _opened(function: str, path: Path) -> BinaryIO:
     try:
-        archive = np.load(path, allow_pickle=False)
+        return path.open("rb")
     except FileNotFoundError:
-        refuse(function, str(path), "does not exist", needs)
+        return refuse(function, str(path), "does not exist", NEEDED)
+    except OSError as error:
+        return refuse(function, str(path), f"cannot be read ({error.strerror})", NEEDED)
+
+
+def _archive(function: str, path: Path, file: BinaryIO) -> Any:
+    try:
+        archive = np.load(file, allow_pickle=False)
     except UNREADABLE as error:
-        refuse(function, str(path), f"cannot be read ({error})", needs)
+        refuse(function, str(path), f"cannot be read ({error})", NEEDED)
     if isinstance(archive, np.ndarray):
-        refuse(function, str(path), "holds one array without a name", needs)
+        refuse(function, str(path), "holds one array without a name", NEEDED)
     return archive
 
 
