@@ -262,7 +262,7 @@ def certify(
         matrices = load(file, "certify")
         exact = certificates.scores_of(matrices) <= certificates.AFFORDABLE if compare is None else compare
         found = certificates.certify(matrices, compare=exact, advance=advance, **settings)
-    certificates.save(found, path, **{name: value for name, value in settings.items() if value is not None})
+        certificates.save(found, path, **{name: value for name, value in settings.items() if value is not None})
     console = Console()
     certificates.show(found, console)
     console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
@@ -301,6 +301,8 @@ def plan(
         _refuse(f"plan needs {', '.join(missing)}, or --from FILE")
     if picture is not None:
         _check_writable("--picture", picture)
+        if picture.suffix != ".svg":
+            _refuse(f"--picture {picture}: needs a name that ends in .svg")
     plain = None
     with _refusals():
         size: dict[str, Any] = {"n": n, "d": d, "heads": 1 if heads is None else heads, "bound": bound}
@@ -344,11 +346,13 @@ def _check_writable(option: str, path: Path) -> None:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What the library refuses is bad usage; so is what an extra is missing for."""
+    """What the library refuses is bad usage; so are files that cannot be written, and an extra that is missing."""
     try:
         yield
     except AltgradError as error:
         _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename or 'the file'}: {error.strerror}")
     except ModuleNotFoundError as error:
         _refuse(f"this needs {error.name}: pip install 'altgrad[report]'")
     except KeyboardInterrupt:

@@ -129,8 +129,8 @@ class Plan:
 
 def operations(method: Method, n: int, d: int, g: int) -> int:
     """Of the fast gradient of one head with a Chebyshev polynomial; a few more than there are, whatever n is."""
-    width = list(cost.in_width(d, g))
-    width[6:8] = 1, d  # l and l d
+    k, K = rank(d, g), rank(d, g + 1)
+    width = 1, d, d * d, k, k * d, k * d * d, 1, d, K, K * d  # as in cost.in_width, with l = 1
     sizes = cost.in_rows(n, cost.rows_taken(method, n, d, g))
     return sum(sizes[s] * sum(c * x for c, x in zip(row, width, strict=True)) for s, row in cost.LAWS[method].items())
 
@@ -182,13 +182,16 @@ def plan(setting: Setting, speed: Speed | None = None) -> Plan:
     n, d, heads = setting.n, setting.d, setting.heads
     exact = heads * exact_operations(n, d)
     why = obstacle(setting)
+    fit = None if why else _fit(setting, speed)
+    if fit and fit.rounding > setting.rtol:
+        fit, why = None, f"Rounding in float64 may take {fit.rounding:.3g} of an attention weight, more than rtol."
     step = min(n, max(1, qkv.BLOCK_ENTRIES // n))
     return Plan(
         setting=setting,
         operations=exact,
         bytes=8 * (8 * n * d * heads + 2 * step * n),
         seconds=exact / speed.exact if speed else None,
-        fit=None if why else _fit(setting, speed),
+        fit=fit,
         why=why,
         basis=speed.basis if speed else "",
     )
@@ -317,7 +320,7 @@ def picture(setting: Setting, path: Path) -> None:
         axes.set(xlabel="bound B on the scores", ylabel="rows n")
         axes.set_title(f"fewer operations: d = {setting.d}, rtol = {setting.rtol:g}")
         axes.legend(loc="lower right")
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        figure.savefig(path, metadata={"Date": None})
 
 
 def as_json(found: Plan, plain: float | None) -> str:

@@ -125,7 +125,7 @@ def test_an_infinite_bound_is_shown_with_its_reason(weights: Arrays, capsys: pyt
     bound = {**found.bound, "dW": np.full((3, 3), np.inf)}
     certify.show(replace(found, bound=bound, why=("a row sum may be lost",)), Console())
     shown = capsys.readouterr().out
-    assert re.search(r"dW .*inf", shown)
+    assert re.search(r"dW .* inf ", shown)
     assert "a row sum may be lost" in shown
 
 
@@ -275,6 +275,8 @@ def test_the_bytes_carried_are_what_the_library_foresees() -> None:
         ((100, 4, 1, 1.0), "Use exact attention below n = "),
         ((10_000, 4, 1, 1.0), "times fewer operations"),
         ((10_000, 64, 1, 20.0), "Nothing pays here, at any n: use exact attention. Degree"),
+        ((10_000, 1, 1, 20.0), "Nothing pays here, at any n: use exact attention. Rounding in float64"),
+        ((10_000, 3, 1, 0.0), "degree 0, rank 1"),
         ((10_000, 2, 1, 2000.0), "Nothing pays here, at any n: use exact attention. exp_polynomial"),
     ],
 )
@@ -320,6 +322,7 @@ def test_weights_are_measured_as_heads(weights: Arrays) -> None:
         ({"rtol": 1.0}, "plan: rtol is 1.0, needs a number between 0 and 1"),
         ({"d": None}, "plan needs --d, or --from FILE"),
         ({"from": "x.npz"}, "leave --n, --d, --heads and --bound out"),
+        ({"picture": "region.xyz"}, "--picture region.xyz: needs a name that ends in .svg"),
         ({"picture": "no/where.svg"}, "needs the name of a file in a folder that exists"),
     ],
 )
