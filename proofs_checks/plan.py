@@ -184,7 +184,8 @@ def plan(setting: Setting, speed: Speed | None = None) -> Plan:
     why = obstacle(setting)
     fit = None if why else _fit(setting, speed)
     if fit and fit.rounding > setting.rtol:
-        fit, why = None, f"Rounding in float64 may take {fit.rounding:.3g} of an attention weight, more than rtol."
+        why = f"Rounding in float64 may take {fit.rounding:.3g} of an attention weight, more than rtol."
+        fit = None
     step = min(n, max(1, qkv.BLOCK_ENTRIES // n))
     return Plan(
         setting=setting,
