@@ -26,6 +26,7 @@ from proofs_checks.audit import results as audit_results
 from proofs_checks.judgement import differences, judge
 from proofs_checks.runner import PROFILES, RECORD, Book, Run
 from proofs_checks.store import FOLDER, Store
+from reference.errors import AltgradError
 
 if TYPE_CHECKING:
     from proofs_checks.mutation import Mutation
@@ -53,6 +54,14 @@ class ReportForm(StrEnum):
 
     html = "html"
     markdown = "markdown"
+
+
+class FastMethod(StrEnum):
+    """How the gradients are summed: `reference.fast_qkv`."""
+
+    paper = "paper"
+    antiderivative = "antiderivative"
+    differentiate = "differentiate"
 
 
 class Section(StrEnum):
@@ -222,6 +231,94 @@ def report(
     Console().print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
 
 
+@app.command()
+def certify(
+    file: Annotated[Path, typer.Argument(help="X, W, W_V, G or Q, K, V, G: an .npz, or a folder of .npy files.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to; else FILE-certified.npz beside it.")
+    ] = None,
+    rtol: Annotated[float, typer.Option(help="The relative error of each attention weight.")] = 0.01,
+    scale: Annotated[float | None, typer.Option(help="Of the scores; else 1/d.")] = None,
+    causal: Annotated[bool, typer.Option("--causal", help="Row i sees the rows up to i.")] = False,
+    method: Annotated[FastMethod, typer.Option(help="How gradients are summed.")] = FastMethod.antiderivative,
+    compare: Annotated[
+        bool | None, typer.Option("--compare/--no-compare", help="With exact attention; else where n is small.")
+    ] = None,
+) -> None:
+    """Approximate output and gradients for your own matrices, each entry with a bound on its error, as an .npz.
+
+    Exit status: 0 if no error that was seen is above its bound, 1 if one is, 2 for input that is refused, 130 after
+    Ctrl-C, which leaves no file.
+    """
+    from proofs_checks import certify as certificates  # noqa: PLC0415  # the other commands need none of it
+    from proofs_checks.matrices import load  # noqa: PLC0415
+
+    path = output or file.with_name(f"{file.stem}-certified.npz")
+    _check_writable("--output", path)
+    if path.exists() and file.exists() and path.samefile(file):
+        _refuse(f"--output {path}: needs another name than the input")
+    settings: dict[str, Any] = {"rtol": rtol, "scale": scale, "causal": causal, "method": str(method)}
+    with _refusals(), _progress("certifying") as advance:
+        matrices = load(file, "certify")
+        exact = certificates.scores_of(matrices) <= certificates.AFFORDABLE if compare is None else compare
+        found = certificates.certify(matrices, compare=exact, advance=advance, **settings)
+        certificates.save(found, path, **{name: value for name, value in settings.items() if value is not None})
+    console = Console()
+    certificates.show(found, console)
+    console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
+    if not found.holds:
+        raise typer.Exit(DIFFERS)
+
+
+@app.command()
+def plan(
+    n: Annotated[int | None, typer.Option(help="Rows.")] = None,
+    d: Annotated[int | None, typer.Option(help="Width of a head.")] = None,
+    heads: Annotated[int | None, typer.Option(help="Heads; 1 unless given.")] = None,
+    bound: Annotated[float | None, typer.Option(help="No score is larger.")] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Measure these: X, W, W_V or Q, K, V, as for certify.")
+    ] = None,
+    rtol: Annotated[float, typer.Option(help="The relative error of each attention weight.")] = 0.01,
+    scale: Annotated[float | None, typer.Option(help="Of the scores of --from; else 1/d.")] = None,
+    method: Annotated[FastMethod, typer.Option(help="How gradients are summed.")] = FastMethod.antiderivative,
+    time: Annotated[bool, typer.Option("--time/--no-time", help="Measure this machine for a few seconds.")] = True,
+    picture: Annotated[Path | None, typer.Option(help="Draw where it pays, over n and the bound.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Say whether the approximation pays at some size, from which n on, and what it costs.
+
+    Exit status: 0, or 2 for input that is refused.
+    """
+    from proofs_checks import plan as plans  # noqa: PLC0415  # the other commands need none of it
+    from proofs_checks.matrices import load  # noqa: PLC0415
+
+    given = {"--n": n, "--d": d, "--bound": bound}
+    if source is not None and any(value is not None for value in (*given.values(), heads)):
+        _refuse("--from measures n, d, heads and the bound: leave --n, --d, --heads and --bound out")
+    missing = [name for name, value in given.items() if value is None]
+    if source is None and missing:
+        _refuse(f"plan needs {', '.join(missing)}, or --from FILE")
+    if picture is not None:
+        _check_writable("--picture", picture)
+        if picture.suffix != ".svg":
+            _refuse(f"--picture {picture}: needs a name that ends in .svg")
+    plain = None
+    with _refusals():
+        size: dict[str, Any] = {"n": n, "d": d, "heads": 1 if heads is None else heads, "bound": bound}
+        if source is not None:
+            size = plans.measured(load(source, "plan", cotangent=False), scale)._asdict()
+            plain = size.pop("plain")
+        setting = plans.Setting(**size, rtol=rtol, method=method.value)
+        found = plans.plan(setting, plans.calibrate(setting) if time and not plans.obstacle(setting) else None)
+        if picture is not None:
+            plans.picture(setting, picture)
+    if json:
+        typer.echo(plans.as_json(found, plain))
+    else:
+        plans.show(found, plain, Console())
+
+
 def main() -> None:
     """Entry point of the command."""
     for stream in (sys.stdout, sys.stderr):
@@ -242,6 +339,26 @@ def _known(book: Book, ids: list[str]) -> list[str]:
     return [id for id in book.statements if id in wanted]
 
 
+def _check_writable(option: str, path: Path) -> None:
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        _refuse(f"{option} {path}: needs the name of a file in a folder that exists")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What the library refuses is bad usage; so are files that cannot be written, and an extra that is missing."""
+    try:
+        yield
+    except AltgradError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename or 'the file'}: {error.strerror}")
+    except ModuleNotFoundError as error:
+        _refuse(f"this needs {error.name}: pip install 'altgrad[report]'")
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
 def _refuse(message: str) -> NoReturn:
     Console(stderr=True).print(f"altgrad: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(BAD_USAGE)
@@ -257,10 +374,10 @@ def _store() -> Store:
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
+def _progress(doing: str = "checking") -> Iterator[Any]:
     """A bar on standard error that disappears when the work is done; nothing where that is not a terminal."""
-    columns = TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("checking", total=None)
+        task = bar.add_task(doing, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
