@@ -24,7 +24,7 @@ from proofs_checks.falsify import Altered
 from proofs_checks.ground_truth import Lifted, Rows
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Array, Instance, layers, odd_scale, paper_scale, unit_scale
-from proofs_checks.monomial_count import COUNT, CountProof
+from proofs_checks.monomial_count import CountProof
 from proofs_checks.products import product
 from proofs_checks.record import Check, Claim, Form, Part, PartKind, Statement
 from proofs_checks.symbols import Symbols, table, total
@@ -798,7 +798,7 @@ DIFFERENTIATED = DifferentiatedTrial("|pᵈ − p|", cotangent)
 COUNTED = Check(
     kind="proof",
     claim=low_rank.rank,
-    trial=CountProof(COUNT, "="),
+    trial=CountProof("binom(d+g, g)", "="),
     false={"one less": one_less, "binom(d+g−1, g)": homogeneous},
 )
 

@@ -20,8 +20,7 @@ from proofs_checks.record import Claim
 from proofs_checks.trial import Outcome, Result, Trial
 
 D, G = Symbol("d", integer=True, positive=True), Symbol("g", integer=True, positive=True)
-COUNT = binomial(D + G, G)
-PRINTED = binomial(2 * (G + D), 2 * G)
+CLOSED: dict[str, Expr] = {"binom(d+g, g)": binomial(D + G, G), "binom(2(g+d), 2g)": binomial(2 * (G + D), 2 * G)}
 LISTED, COMPARED = 4, 8  # up to which d and g monomials are listed, and values of a claim compared
 
 Exponents = tuple[int, ...]
@@ -31,7 +30,7 @@ Exponents = tuple[int, ...]
 class CountProof(Trial):
     """N(d, g) = C(d, g), or ≤, by induction, and the claim has the values of C."""
 
-    closed: Expr
+    closed: str  # of CLOSED
     sign: Sign
     refusals: tuple[Outcome, ...] = ("open",)
 
@@ -53,14 +52,15 @@ class CountProof(Trial):
         if failed:
             return Result("open", reason=f"of the induction for {self.closed}, {failed[0]} does not follow")
         for d, g in product(range(1, COMPARED + 1), repeat=2):
-            claimed, found = claim(**arguments(claim, d, g)), self.closed.subs({D: d, G: g})
+            claimed, found = claim(**arguments(claim, d, g)), CLOSED[self.closed].subs({D: d, G: g})
             if claimed != found:
                 return Result("open", reason=f"the formula is {claimed}, not {found}, at d = {d}, g = {g}")
         return Result("supports")
 
     def induction(self) -> dict[str, Relation]:
         """1 = C(0, g), 1 = C(d, 0), and (C(d−1, g) + C(d, g−1))/C(d, g) = 1, or ≤; 0 ≤ C(d, g−1)/C(d, g)."""
-        C, above = self.closed, simple(self.closed.subs(G, G - 1) / self.closed)
+        C = CLOSED[self.closed]
+        above = simple(C.subs(G, G - 1) / C)
         sides = {
             "d = 0": (Integer(1), simple(C.subs(D, 0))),
             "g = 0": (Integer(1), simple(C.subs(G, 0))),

@@ -20,7 +20,7 @@ from proofs_checks.equation import form, narrow, parameters
 from proofs_checks.ground_truth import BITS, balls
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Array, Instance, layers, unit_scale
-from proofs_checks.monomial_count import PRINTED, CountProof
+from proofs_checks.monomial_count import CountProof
 from proofs_checks.record import Check, Claim, Form, Part, Statement
 from proofs_checks.symbols import Symbols, table, total
 from proofs_checks.trial import Trial
@@ -441,7 +441,7 @@ def monomials_of_one_degree(g: int, d: int) -> int:
 def counted(formula: Claim, trial: Trial, false: Mapping[str, Claim]) -> Form:
     """A form of a bound on the number of monomials, tried and proved."""
     tried = form(formula, trial, false)
-    proof = Check(kind="proof", claim=formula, trial=CountProof(PRINTED, "≤"), false=false)
+    proof = Check(kind="proof", claim=formula, trial=CountProof("binom(2(g+d), 2g)", "≤"), false=false)
     return replace(tried, checks=(*tried.checks, proof))
 
 
