@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,17 @@ from flint import arb, ctx
 from sympy import Expr, Symbol
 
 from proofs_checks import bound_derivations as d
+from proofs_checks import entry_derivations as e
 from proofs_checks.derivation import F_K, Derivation, GapError, Relation, check, evaluate
-from proofs_checks.entry_derivations import ENTRIES
 from proofs_checks.equation import DIGITS, narrow, parameters
 from proofs_checks.ground_truth import BITS
 from proofs_checks.instances import Array, Instance, gaussian, odd_scale, paper_scale, unit_scale
-from proofs_checks.record import Claim
+from proofs_checks.products import product
+from proofs_checks.record import Claim, Form
 from proofs_checks.symbols import Symbols
 from proofs_checks.trial import Outcome, Result, Trial
 
-DERIVATIONS: dict[str, Derivation] = {**d.DERIVATIONS, **ENTRIES}
+DERIVATIONS: dict[str, Derivation] = {**d.DERIVATIONS, **e.ENTRIES}
 SIZES = ((1, 1), (2, 1), (3, 2), (4, 3))
 SCALES = (unit_scale, paper_scale, odd_scale)
 LAYERS = 24
@@ -77,6 +78,13 @@ class DerivationTrial(Trial):
                     "open", reason=f"the formula is not what is derived: {said} on {symbols.instance.listed()}"
                 )
         return Result("supports", LAYERS, details=table(self.chain))
+
+
+def derived(explicit: Form, derivation: str, letters: Callable[..., Letters], kind: type[Symbols]) -> Form:
+    """The form with a proof beside its property check, which must refuse the same false variants."""
+    (tried,) = explicit.checks
+    proof = replace(tried, kind="proof", trial=DerivationTrial(derivation, letters, kind))
+    return replace(explicit, checks=(tried, proof))
 
 
 def layers(kind: type[Symbols], seed: int) -> Iterator[Symbols]:
@@ -243,6 +251,90 @@ def of_absolute_sum(s: Any, i: int, a: int) -> Letters:
     return {**of_absolute(s, i, a), d.Y: columns[:, a]}
 
 
+# --- the same for the bounds by largest entries
+
+
+def largest(A: Array) -> arb:
+    """‖·‖∞."""
+    size: arb = max(abs(x) for x in A.flat)
+    return size
+
+
+def of_sizes(s: Any) -> Letters:
+    """With the error of f̃ = U1 V1ᵀ."""
+    return {
+        e.N: arb(s.n),
+        e.D: arb(s.d),
+        e.EPSILON: largest(product(s.U1, s.V1.T) - s.f),
+        e.ETA: largest(s.h),
+        e.GAMMA: largest(s.G),
+        e.CHI: largest(s.X),
+        e.OMEGA: largest(s.W),
+        e.K_SIZE: largest(s.K),
+    }
+
+
+def of_z6(s: Any) -> Letters:
+    return {**of_sizes(s), e.EPSILON: largest(product(s.U6, s.V6.T) - s.z6)}
+
+
+def of_z7(s: Any) -> Letters:
+    return {**of_sizes(s), e.EPSILON: largest(product(s.U7, s.V7.T) - s.z7)}
+
+
+def of_z2(s: Any) -> Letters:
+    return {**of_sizes(s), e.EPSILON: largest(product(s.U9, s.V9.T) - s.z2)}
+
+
+def of_z4(s: Any) -> Letters:
+    return {**of_sizes(s), e.EPSILON: largest(product(s.U10, s.V10.T) - s.z4)}
+
+
+def of_values(s: Any) -> Letters:
+    """W_V for W."""
+    return {**of_sizes(s), e.OMEGA: largest(s.W_V)}
+
+
+def of_p1_and_p2(s: Any) -> Letters:
+    first, second = product(s.U3, s.V3.T) - s.p1, product(s.U4, s.V4.T) - s.p2
+    return {**of_sizes(s), e.EPSILON_1: largest(first), e.EPSILON_2: largest(second)}
+
+
+def of_kappa(s: Any) -> Letters:
+    return {d.S: arb(s.kappa).sqrt()}
+
+
+def of_five_terms(s: Any) -> Letters:
+    """Each by its largest entry."""
+    return dict(zip(e.TERMS, map(largest, s.D_tilde - s.D), strict=True))
+
+
+def of_inexact_q(s: Any) -> Letters:
+    q_tilde = product(s.U2, s.V2.T)
+    return {
+        **of_sizes(s),
+        e.F_SIZE: largest(s.f),
+        e.F_TILDE_SIZE: largest(product(s.U1, s.V1.T)),
+        e.Q_SIZE: largest(s.q),
+        e.Q_TILDE_SIZE: largest(q_tilde),
+        e.THETA: largest(q_tilde - s.q),
+    }
+
+
+def of_chain(s: Any) -> Letters:
+    return {e.N: arb(s.n), e.D: arb(s.d), e.EPSILON: largest(s.E), e.JACOBIAN: largest(s.dT_dX)}
+
+
+def of_residual(s: Any) -> Letters:
+    return {e.N: arb(s.n), e.D: arb(s.d), e.EPSILON: largest(s.E), e.JACOBIAN: largest(s.dH_dX)}
+
+
+def of_all_heads(s: Any) -> Letters:
+    heads, _, width = s.dsl_dX.shape[:3]
+    counts = {e.HEADS: arb(heads), e.WIDTH: arb(width), e.N: arb(s.n), e.D: arb(s.d)}
+    return {**counts, e.EPSILON: largest(s.E), e.OUTPUT: largest(s.dY_ds), e.JACOBIAN: largest(s.dsl_dX)}
+
+
 # --- the page
 
 INTRODUCTION = """# The derivations, step by step
@@ -275,7 +367,7 @@ entry; the sums may be over keys, rows or columns, and Σ_j 1 says how many ther
 
 def page() -> str:
     """docs/derivations.md."""
-    ours, entries = ("\n".join(_section(*item) for item in part.items()) for part in (d.DERIVATIONS, ENTRIES))
+    ours, entries = ("\n".join(_section(*item) for item in part.items()) for part in (d.DERIVATIONS, e.ENTRIES))
     return "\n".join([INTRODUCTION, ours, BY_ENTRIES, entries])
 
 

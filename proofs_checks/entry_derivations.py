@@ -210,6 +210,21 @@ ROW_SUMS = Derivation(
     ),
     where="f_j ≥ 0 are weights, f̃ = f + Δf, q̃ = q + Δq, θ the largest |Δq|",
 )
+Q_ANY = varying("q")
+MEAN_OF_Q = Derivation(
+    "a mean of q",
+    (at_most(Abs(F), F), at_most(Abs(Q_ANY), Q_SIZE)),
+    (
+        Step(at_most(Abs(Keys(F * Q_ANY)), Keys(Abs(F * Q_ANY))), triangle(Keys, F * Q_ANY)),
+        Step(at_most(Abs(F * Q_ANY), F * Q_SIZE), products(F, F, Q_ANY, Q_SIZE)),
+        Step(at_most(Keys(Abs(F * Q_ANY)), Q_SIZE), monotone(Keys, Abs(F * Q_ANY), F * Q_SIZE)),
+        Step(
+            at_most(Abs(Keys(F * Q_ANY)), Q_SIZE),
+            transitive(Abs(Keys(F * Q_ANY)), Keys(Abs(F * Q_ANY)), Q_SIZE),
+        ),
+    ),
+    where="f_j ≥ 0 are weights",
+)
 ROW, ROW_MOVED, F_TILDE = fixed("K"), fixed(r"\Delta K"), fixed(r"\tilde f")
 C_16 = two_terms(
     "C.16",
@@ -217,6 +232,7 @@ C_16 = two_terms(
     ((ROW_MOVED, N * EPSILON * Q_TILDE_SIZE + THETA, F_TILDE, F_TILDE_SIZE), (ROW, Q_SIZE, DF, EPSILON)),
     "K a row sum of p1, which is a mean of q; ΔK what is missing of it",
     Link(at_most(Abs(ROW_MOVED), N * EPSILON * Q_TILDE_SIZE + THETA), ((ROW_MOVED, SUM_OF_P1),), ROW_SUMS),
+    Link(at_most(Abs(ROW), Q_SIZE), ((ROW, Keys(F * Q_ANY)),), MEAN_OF_Q),
 )
 K_MOVED = product(
     "error of K",
@@ -428,6 +444,7 @@ ENTRIES: dict[str, Derivation] = {
     "C.14": ATTENTION_H,
     "C.15": C_15,
     "C.16, row sums": ROW_SUMS,
+    "C.16, mean of q": MEAN_OF_Q,
     "C.16": C_16,
     "E.2 and E.7": E_2,
     "E.2 and E.7, sharp": SHARP_DIAGONAL,

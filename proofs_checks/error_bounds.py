@@ -24,8 +24,9 @@ from proofs_checks.falsify import Altered
 from proofs_checks.ground_truth import Lifted, Rows
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Array, Instance, layers, odd_scale, paper_scale, unit_scale
+from proofs_checks.monomial_count import CountProof
 from proofs_checks.products import product
-from proofs_checks.record import Check, Claim, Part, PartKind, Statement
+from proofs_checks.record import Check, Claim, Form, Part, PartKind, Statement
 from proofs_checks.symbols import Symbols, table, total
 from reference import error_bounds as formulas
 from reference import low_rank
@@ -794,13 +795,20 @@ FALSE_W: dict[str, Claim] = {
 COTANGENT_LIKE_MEAN = Altered(formulas.cotangent_error, quarter)  # the constant of the means, for the entries
 DIFFERENTIATED = DifferentiatedTrial("|pᵈ − p|", cotangent)
 
+COUNTED = Check(
+    kind="proof",
+    claim=low_rank.rank,
+    trial=CountProof("binom(d+g, g)", "="),
+    false={"one less": one_less, "binom(d+g−1, g)": homogeneous},
+)
+
 STATEMENTS: tuple[Statement, ...] = (
     bound(
         "own/rank",
         "The rank of a polynomial of the scores",
         (
             ours(
-                "",
+                "rank",
                 "P(τ X W Xᵀ), P of degree g applied entry by entry, has rank at most binom(d+g, g)",
                 low_rank.rank,
                 RankTrial("rank of P(S)", rank_of_polynomial, ("X", "W", "x", "z")),
@@ -809,6 +817,12 @@ STATEMENTS: tuple[Statement, ...] = (
                     "binom(d+g−1, g)": homogeneous,
                 },
                 less=False,
+            ),
+            Part(
+                kind="identity",
+                name="count",
+                claim="there are binom(d+g, g) monomials of degree at most g in d variables",
+                forms=(Form(formula=low_rank.rank, checks=(COUNTED,)),),
             ),
         ),
         note="Attained as soon as n is large enough and no coefficient of P is zero. I.1 prints binom(2(g+d), 2g).",

@@ -15,6 +15,7 @@ from flint import arb
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from proofs_checks import bound_proofs as proofs
 from proofs_checks import cost, gaps, theorems
 from proofs_checks import input_gradient as terms
 from proofs_checks.equation import (
@@ -853,6 +854,11 @@ def bound(
     return form(formula, FactorBound(quantity, measured, names, **{"scales": ANY_SCALE, **more}), false, **options)
 
 
+def derived(explicit: Form, derivation: str, letters: Callable[..., proofs.Letters] = proofs.of_sizes) -> Form:
+    """The form with its derivation for any factors."""
+    return proofs.derived(explicit, derivation, letters, AnyFactors)
+
+
 def implied(power: str, explicit: Form) -> Form:
     """An explicit bound that implies an error of ε over any polynomial."""
     return replace(
@@ -928,15 +934,18 @@ def diagonal_error(claim: str, left: str, formula: Claim, measured: Measured, wi
         " f̃ h (C.14). What this does to K is not in the bound. The repair is larger by a factor of"
         " 1/n + (1 + ε) d‖h‖∞‖G‖∞/‖K‖∞; ε/poly(n) survives it.",
         forms=(
-            bound(formula, left, measured, false, reading=EXACT_K),
+            derived(bound(formula, left, measured, false, reading=EXACT_K), "E.2 and E.7"),
             bound(formula, f"{left} with K̃ for K", with_K, false, reading=FACTORED_K),
-            bound(
-                bounds.E_2_bound_with_K,
-                f"{left} with K̃ for K",
-                with_K,
-                mended,
-                role="repaired",
-                reading="K of f̃ h: ε‖K‖∞ + (1 + ε) n d ε‖h‖∞‖G‖∞ with ε = ‖f̃ − f‖∞",
+            derived(
+                bound(
+                    bounds.E_2_bound_with_K,
+                    f"{left} with K̃ for K",
+                    with_K,
+                    mended,
+                    role="repaired",
+                    reading="K of f̃ h: ε‖K‖∞ + (1 + ε) n d ε‖h‖∞‖G‖∞ with ε = ‖f̃ − f‖∞",
+                ),
+                "E.2 and E.7 with K",
             ),
         ),
     )
@@ -965,10 +974,18 @@ def entrywise_poly(left: str, measured: Measured) -> Part:
     return poly(left, z_form(left, measured, POLY_D))
 
 
-def term_error(claim: str, left: str, formula: Claim, measured: Measured) -> Part:
+def term_error(
+    claim: str,
+    left: str,
+    formula: Claim,
+    measured: Measured,
+    letters: Callable[..., proofs.Letters],
+    derivation: str = "E.3, E.5, E.8 and E.10",
+) -> Part:
     """The error of one of the D̃_k from that of its factors."""
     false: dict[str, Claim] = {"no factor n": Over(formula, "n"), "no factor d": Over(formula, "d")}
-    return Part(kind="inequality", name="error", claim=claim, forms=(bound(formula, left, measured, false),))
+    explicit = derived(bound(formula, left, measured, false), derivation, letters)
+    return Part(kind="inequality", name="error", claim=claim, forms=(explicit,))
 
 
 def term_poly(left: str, measured: Measured, with_K: Measured | None = None) -> Part:
@@ -1349,6 +1366,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 "‖z̃6 X Wᵀ − z6 X Wᵀ‖∞",
                 bounds.E_3_bound,
                 error_D6,
+                proofs.of_z6,
             ),
             term_poly("‖D̃6 − D6‖∞", error_D6, error_D6_with_K),
             Part(
@@ -1397,11 +1415,14 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="error",
                 claim="‖U7V7ᵀ − z7‖∞ = ‖f̃ ⊙ (h G_iᵀ) − f ⊙ (h G_iᵀ)‖∞ ≤ d‖h‖∞‖G_i‖∞ · ε/poly(n), ‖f̃ − f‖∞ ≤ ε/poly(n)",
                 forms=(
-                    bound(
-                        bounds.E_4_bound,
-                        "‖U7V7ᵀ − z7‖∞",
-                        error_z7,
-                        {"no factor d": Over(bounds.E_4_bound, "d"), "without ‖h‖∞": E_4_without_h},
+                    derived(
+                        bound(
+                            bounds.E_4_bound,
+                            "‖U7V7ᵀ − z7‖∞",
+                            error_z7,
+                            {"no factor d": Over(bounds.E_4_bound, "d"), "without ‖h‖∞": E_4_without_h},
+                        ),
+                        "E.4 and E.9",
                     ),
                 ),
             ),
@@ -1438,6 +1459,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 "‖z̃7 X Wᵀ − z7 X Wᵀ‖∞",
                 bounds.E_5_bound,
                 error_D7,
+                proofs.of_z7,
             ),
             term_poly("‖D̃7 − D7‖∞", error_D7),
             Part(
@@ -1469,6 +1491,8 @@ STATEMENTS: tuple[Statement, ...] = (
                 "‖f̃ G W_Vᵀ − f G W_Vᵀ‖∞",
                 bounds.E_6_bound,
                 error_D8,
+                proofs.of_values,
+                "E.6",
             ),
             Part(
                 kind="asymptotic",
@@ -1550,6 +1574,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 "‖z̃2 X W − z2 X W‖∞",
                 bounds.E_8_bound,
                 error_D2,
+                proofs.of_z2,
             ),
             term_poly("‖D̃2 − D2‖∞", error_D2, error_D2_with_K),
             Part(
@@ -1598,11 +1623,14 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="error",
                 claim="‖U10V10ᵀ − z4‖∞ ≤ d · (ε/poly(n))‖h‖∞‖G_i‖∞, where ‖U1V1ᵀ − f‖∞ ≤ ε/poly(n)",
                 forms=(
-                    bound(
-                        bounds.E_9_bound,
-                        "‖U10V10ᵀ − z4‖∞",
-                        error_z4,
-                        {"no factor d": Over(bounds.E_9_bound, "d"), "without ‖h‖∞": E_4_without_h},
+                    derived(
+                        bound(
+                            bounds.E_9_bound,
+                            "‖U10V10ᵀ − z4‖∞",
+                            error_z4,
+                            {"no factor d": Over(bounds.E_9_bound, "d"), "without ‖h‖∞": E_4_without_h},
+                        ),
+                        "E.4 and E.9",
                     ),
                 ),
             ),
@@ -1671,6 +1699,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 "‖z̃4 X W − z4 X W‖∞",
                 bounds.E_10_bound,
                 error_D4,
+                proofs.of_z4,
             ),
             term_poly("‖D̃4 − D4‖∞", error_D4),
             Part(
@@ -1799,7 +1828,13 @@ STATEMENTS: tuple[Statement, ...] = (
             Part(
                 kind="inequality",
                 claim="‖Σ_k (D̃_k − D_k)‖∞ ≤ Σ_k ‖D̃_k − D_k‖∞, k ∈ {2,4,6,7,8}",
-                forms=(bound(bounds.E_11_bound, "‖Σ_k (D̃_k − D_k)‖∞", error_of_sum, FALSE_SUM, names=LAYER),),
+                forms=(
+                    derived(
+                        bound(bounds.E_11_bound, "‖Σ_k (D̃_k − D_k)‖∞", error_of_sum, FALSE_SUM, names=LAYER),
+                        "E.11",
+                        proofs.of_five_terms,
+                    ),
+                ),
             ),
         ),
         uses=("D.15",),
@@ -1823,12 +1858,16 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="error",
                 claim="‖Xᵀp̃X − XᵀpX‖∞ ≤ n²‖X‖∞²(‖p̃1 − p1‖∞ + ‖p̃2 − p2‖∞), with p̃ = p̃1 − p̃2",
                 forms=(
-                    bound(
-                        bounds.F_5_bound,
-                        "‖Xᵀp̃X − XᵀpX‖∞",
-                        error_p,
-                        FALSE_F_5,
-                        names=("X", "W_V", "G", "x", "y", "z"),
+                    derived(
+                        bound(
+                            bounds.F_5_bound,
+                            "‖Xᵀp̃X − XᵀpX‖∞",
+                            error_p,
+                            FALSE_F_5,
+                            names=("X", "W_V", "G", "x", "y", "z"),
+                        ),
+                        "F.5",
+                        proofs.of_p1_and_p2,
                     ),
                 ),
             ),
@@ -1944,12 +1983,15 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="error",
                 claim="‖Xᵀf̃G_i − XᵀfG_i‖∞ ≤ n²‖X‖∞‖f̃ − f‖∞‖G_i‖∞, with f̃ = U1V1ᵀ",
                 forms=(
-                    bound(
-                        bounds.G_4_bound,
-                        "‖Xᵀf̃G − XᵀfG‖∞",
-                        error_Xf,
-                        FALSE_G_4,
-                        names=("X", "G", "x", "y"),
+                    derived(
+                        bound(
+                            bounds.G_4_bound,
+                            "‖Xᵀf̃G − XᵀfG‖∞",
+                            error_Xf,
+                            FALSE_G_4,
+                            names=("X", "G", "x", "y"),
+                        ),
+                        "G.4",
                     ),
                 ),
             ),

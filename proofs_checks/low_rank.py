@@ -13,7 +13,9 @@ import numpy as np
 from flint import arb, arb_mat, ctx
 from hypothesis.strategies import SearchStrategy
 
+from proofs_checks import bound_proofs as proofs
 from proofs_checks import cost, gaps
+from proofs_checks.bound_proofs import derived
 from proofs_checks.equation import (
     PAPER_READING,
     UNIT_READING,
@@ -768,15 +770,27 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="‖U1V1ᵀ − f(X)‖∞ ≤ ε/poly(n)",
                 forms=(
                     replace(
-                        form(bounds.C_13_bound, ERROR_OF_F, FALSE_ERRORS_OF_F, reading=f"{UNIT_READING}; {ANY_RANK}"),
+                        derived(
+                            form(
+                                bounds.C_13_bound, ERROR_OF_F, FALSE_ERRORS_OF_F, reading=f"{UNIT_READING}; {ANY_RANK}"
+                            ),
+                            "C.13",
+                            proofs.of_kappa,
+                            Taylor,
+                        ),
                         implication=SMALL_ENOUGH,
                     ),
                     replace(
-                        form(
-                            bounds.C_13_bound,
-                            replace(ERROR_OF_F, scales=(paper_scale,)),
-                            FALSE_ERRORS_OF_F,
-                            reading=f"{PAPER_READING}; {ANY_RANK}",
+                        derived(
+                            form(
+                                bounds.C_13_bound,
+                                replace(ERROR_OF_F, scales=(paper_scale,)),
+                                FALSE_ERRORS_OF_F,
+                                reading=f"{PAPER_READING}; {ANY_RANK}",
+                            ),
+                            "C.13",
+                            proofs.of_kappa,
+                            Taylor,
                         ),
                         implication=SMALL_ENOUGH,
                     ),
@@ -854,7 +868,11 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="inequality",
                 name="bound",
                 claim="‖U1V1ᵀ h(X) − s(X)‖∞ ≤ n‖U1V1ᵀ − f(X)‖∞‖h(X)‖∞",
-                forms=(form(bounds.C_14_bound, ERROR_OF_S, FALSE_ERRORS_OF_S),),
+                forms=(
+                    derived(
+                        form(bounds.C_14_bound, ERROR_OF_S, FALSE_ERRORS_OF_S), "C.14", proofs.of_sizes, InexactFactors
+                    ),
+                ),
             ),
             Part(
                 kind="asymptotic",
@@ -862,7 +880,12 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="there are U1, V1 ∈ R^{n×k1} with ‖U1V1ᵀ h(X) − s(X)‖∞ ≤ ε/poly(n)",
                 forms=(
                     replace(
-                        form(bounds.C_14_bound, ERROR_OF_S, FALSE_ERRORS_OF_S),
+                        derived(
+                            form(bounds.C_14_bound, ERROR_OF_S, FALSE_ERRORS_OF_S),
+                            "C.14",
+                            proofs.of_sizes,
+                            InexactFactors,
+                        ),
                         implication="entries of O(log n) bits make ‖h‖∞ ≤ n^c; factors of f within ε/n^{c+1+k}, which"
                         " C.13 has for every k, give ε/n^k",
                     ),
@@ -901,11 +924,16 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="‖U3V3ᵀ − p1(X)‖∞ ≤ ε/poly(n)",
                 forms=(
                     replace(
-                        form(
-                            bounds.C_15_bound,
-                            InexactFactorsTrial("‖U3V3ᵀ − p1‖∞", error_of_p1, (*APPROXIMATE_F, *APPROXIMATE_Q)),
-                            {"without ‖q̃‖": p1_without_q, "only the error of f": p1_one_term},
-                            reading=f"any factors of q, {O_LOG_N}",
+                        derived(
+                            form(
+                                bounds.C_15_bound,
+                                InexactFactorsTrial("‖U3V3ᵀ − p1‖∞", error_of_p1, (*APPROXIMATE_F, *APPROXIMATE_Q)),
+                                {"without ‖q̃‖": p1_without_q, "only the error of f": p1_one_term},
+                                reading=f"any factors of q, {O_LOG_N}",
+                            ),
+                            "C.15",
+                            proofs.of_inexact_q,
+                            InexactFactors,
                         ),
                         implication=f"‖f‖∞ ≤ 1, and {SMALL_Q}, so ‖q̃‖∞ ≤ n^c + ε: errors of f and q of at most"
                         " ε/n^{c+1+k} give ε/n^k for large n",
@@ -976,11 +1004,16 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="‖U4V4ᵀ − p2(X)‖∞ ≤ ε/poly(n)",
                 forms=(
                     replace(
-                        form(
-                            bounds.C_16_bound,
-                            InexactFactorsTrial("‖U4V4ᵀ − p2‖∞", error_of_p2, (*APPROXIMATE_F, *APPROXIMATE_Q)),
-                            {"without n": p2_without_n, "‖f‖ for ‖f̃‖": p2_with_exact_f},
-                            reading=f"any factors of q, {O_LOG_N}",
+                        derived(
+                            form(
+                                bounds.C_16_bound,
+                                InexactFactorsTrial("‖U4V4ᵀ − p2‖∞", error_of_p2, (*APPROXIMATE_F, *APPROXIMATE_Q)),
+                                {"without n": p2_without_n, "‖f‖ for ‖f̃‖": p2_with_exact_f},
+                                reading=f"any factors of q, {O_LOG_N}",
+                            ),
+                            "C.16",
+                            proofs.of_inexact_q,
+                            InexactFactors,
                         ),
                         implication=f"{SMALL_Q}, so ‖q̃‖∞ ≤ n^c + ε, and ‖f̃‖∞ ≤ 1 + ε: errors of f and q of at most"
                         " ε/n^{c+2+k} give ε/n^k for large n",

@@ -4,7 +4,7 @@ I.1 is quoted from Alman and Song (2023) without proof. Our own bounds, with the
 what no polynomial can do, and what follows for the degree that I.1 prints, is `own/degree`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
@@ -20,8 +20,10 @@ from proofs_checks.equation import form, narrow, parameters
 from proofs_checks.ground_truth import BITS, balls
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Array, Instance, layers, unit_scale
+from proofs_checks.monomial_count import CountProof
 from proofs_checks.record import Check, Claim, Form, Part, Statement
 from proofs_checks.symbols import Symbols, table, total
+from proofs_checks.trial import Trial
 from reference import low_rank
 from reference import polynomial as formulas
 
@@ -436,6 +438,13 @@ def monomials_of_one_degree(g: int, d: int) -> int:
 # --- the record
 
 
+def counted(formula: Claim, trial: Trial, false: Mapping[str, Claim]) -> Form:
+    """A form of a bound on the number of monomials, tried and proved."""
+    tried = form(formula, trial, false)
+    proof = Check(kind="proof", claim=formula, trial=CountProof("binom(2(g+d), 2g)", "≤"), false=false)
+    return replace(tried, checks=(*tried.checks, proof))
+
+
 ON_THE_INTERVAL = "B the largest of up to 36 Gaussian numbers or small integers"
 ON_THE_GRID = f"balls, degrees ≤ 10, {POINTS + 1} points x, {ON_THE_INTERVAL}"
 
@@ -505,7 +514,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 name="rank",
                 claim="r ≤ binom(2(g+d), 2g)",
                 forms=(
-                    form(
+                    counted(
                         formulas.rank_bound,
                         PolynomialTrial(
                             "monomials of degree at most g in d variables",

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from flint import arb
 
+from proofs_checks import bound_proofs as proofs
 from proofs_checks import chains, cost, extensions, gaps, ground_truth, theorems
+from proofs_checks.bound_proofs import derived
 from proofs_checks.equation import PAPER_READING, EquationTrial, form
 from proofs_checks.falsify import Altered, with_transposed, with_wrong_index, wrong_sign_or_factor
 from proofs_checks.ground_truth import RELU, TANH, Lifted, Rows, contracted
@@ -1236,7 +1238,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="inequality",
                 name="Part 2, chain",
                 claim="‖G̃_0 − G_0‖∞ = ‖(g̃_{t0} − dL/dT_0) · dT_0/dX‖∞ ≤ n · d‖g̃_{t0} − dL/dT_0‖∞‖dT_0/dX‖∞",
-                forms=(form(bounds.chain_bound, CHAIN, FALSE_CHAIN),),
+                forms=(derived(form(bounds.chain_bound, CHAIN, FALSE_CHAIN), "H.3", proofs.of_chain, chains.Carried),),
             ),
             Part(
                 kind="asymptotic",
@@ -1392,7 +1394,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="inequality",
                 name="chain",
                 claim="‖g̃ − dL/dX‖∞ = ‖(g̃_{t0} − dL/dg(X)) · dg(X)/dX‖∞ ≤ n · d‖g̃_{t0} − dL/dg(X)‖∞‖dg(X)/dX‖∞",
-                forms=(form(bounds.chain_bound, CHAIN, FALSE_CHAIN),),
+                forms=(derived(form(bounds.chain_bound, CHAIN, FALSE_CHAIN), "H.3", proofs.of_chain, chains.Carried),),
             ),
             Part(
                 kind="asymptotic",
@@ -1562,11 +1564,16 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="the error grows by no more than the factor (n · d poly(n) + 1)",
                 forms=(
                     replace(
-                        form(
-                            bounds.residual_magnification,
-                            RESIDUAL_ERROR,
-                            FALSE_RESIDUAL,
-                            reading=f"‖dH/dX‖∞ ≤ poly(n): {WITH_BITS}",
+                        derived(
+                            form(
+                                bounds.residual_magnification,
+                                RESIDUAL_ERROR,
+                                FALSE_RESIDUAL,
+                                reading=f"‖dH/dX‖∞ ≤ poly(n): {WITH_BITS}",
+                            ),
+                            "J.3",
+                            proofs.of_residual,
+                            chains.Carried,
                         ),
                         implication="‖dH/dX‖∞, whose entries have O(log n) bits, is the poly(n) that is printed",
                     ),
@@ -1581,11 +1588,16 @@ STATEMENTS: tuple[Statement, ...] = (
                 forms=(
                     theorems.vanishes(theorems.GIVEN, "polynomials given, that of the error of dL/dY_R too"),
                     replace(
-                        form(
-                            bounds.residual_magnification,
-                            RESIDUAL_ERROR,
-                            FALSE_RESIDUAL,
-                            reading=f"{CHOSEN}; {WITH_BITS}; {POLY_D}",
+                        derived(
+                            form(
+                                bounds.residual_magnification,
+                                RESIDUAL_ERROR,
+                                FALSE_RESIDUAL,
+                                reading=f"{CHOSEN}; {WITH_BITS}; {POLY_D}",
+                            ),
+                            "J.3",
+                            proofs.of_residual,
+                            chains.Carried,
                         ),
                         implication="with ‖dH/dX‖∞ ≤ n^a and d ≤ n^l an error of n^{−(a+l+2+k)} becomes at most"
                         " n^{−k}",
@@ -1815,11 +1827,16 @@ STATEMENTS: tuple[Statement, ...] = (
                 " d_h · poly(n) · (1/poly(n)) = 1/poly(n)",
                 forms=(
                     replace(
-                        form(
-                            bounds.multi_head_magnification,
-                            HEADS_ERROR,
-                            FALSE_HEADS,
-                            reading=f"{CHOSEN}; {WITH_BITS}; {POLY_D}",
+                        derived(
+                            form(
+                                bounds.multi_head_magnification,
+                                HEADS_ERROR,
+                                FALSE_HEADS,
+                                reading=f"{CHOSEN}; {WITH_BITS}; {POLY_D}",
+                            ),
+                            "K.2",
+                            proofs.of_all_heads,
+                            chains.Carried,
                         ),
                         implication="‖dY/ds‖∞ ≤ ω and ‖ds_l/dX‖∞ ≤ Λ (own/theorem) are at most n^c, which is the"
                         " poly(n) that is printed; with d ≤ n^l an error of n^{−(k+2c+4+2l)} of dL/dY becomes at most"
@@ -1837,11 +1854,16 @@ STATEMENTS: tuple[Statement, ...] = (
                 forms=(
                     theorems.vanishes(theorems.GIVEN, "polynomials given, that of the error of dL/dY_m too; h = 1"),
                     replace(
-                        form(
-                            bounds.multi_head_magnification,
-                            HEADS_ERROR,
-                            FALSE_HEADS,
-                            reading=f"{CHOSEN}; f_l exact; {WITH_BITS}; {POLY_D}",
+                        derived(
+                            form(
+                                bounds.multi_head_magnification,
+                                HEADS_ERROR,
+                                FALSE_HEADS,
+                                reading=f"{CHOSEN}; f_l exact; {WITH_BITS}; {POLY_D}",
+                            ),
+                            "K.2",
+                            proofs.of_all_heads,
+                            chains.Carried,
                         ),
                         implication="as for the magnification",
                     ),

@@ -45,6 +45,7 @@ from proofs_checks.derivation import (
     varying,
 )
 from proofs_checks.digest import closure
+from proofs_checks.runner import Book
 from reference import error_bounds as bounds
 from reference.polynomial import taylor
 
@@ -94,6 +95,33 @@ def test_the_formula_is_what_is_derived_and_its_false_variants_are_not(name: str
         refused = proof.trial.run(false, 0)
         assert refused.outcome == "open", f"{name} accepts {variant}"
         assert refused.reason.startswith("the formula is not what is derived")
+
+
+PRINTED = {
+    (s.id, part.name, form.role): check
+    for s in Book.open().statements.values()
+    if not s.own
+    for part in s.parts
+    for form in part.forms
+    for check in form.checks
+    if isinstance(check.trial, DerivationTrial)
+}
+
+
+def test_bounds_of_the_paper_are_what_is_derived_and_their_false_variants_are_not() -> None:
+    ids = {"C.13", "C.14", "C.15", "C.16", "F.5", "G.4", "E.11/step 2", "H.3", "H.4/step 3.2", "J.3", "K.2"}
+    assert {id for id, _, _ in PRINTED} == ids | {f"E.{k}" for k in range(2, 11)}
+    for name, proof in PRINTED.items():
+        assert proof.trial.run(proof.claim, 0).outcome == "supports", name
+        assert proof.false
+        for variant, false in proof.false.items():
+            assert proof.trial.run(false, 0).outcome == "open", f"{name} accepts {variant}"
+
+
+def test_with_the_error_of_k_the_printed_bound_is_not_derived() -> None:
+    """K̃ for K: only the repair of E.2 and E.7 is."""
+    repaired = PRINTED["E.2", "error", "repaired"]
+    assert repaired.trial.run(bounds.E_2_bound, 0).outcome == "open"
 
 
 def test_a_gap_leaves_the_bound_open(monkeypatch: pytest.MonkeyPatch) -> None:
