@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE / "ext")]
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 project = "altgrad"
+html_title = "altgrad"
 copyright = "altgrad contributors"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "annotated", "mathml"]
-exclude_patterns = ["_build", "conf.py", "ext", "lessons/solutions"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "docs.ext.annotated", "docs.ext.mathml"]
+exclude_patterns = ["_build", "conf.py", "examples", "ext", "lessons/solutions"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # so that links to a section are checked too
@@ -29,4 +29,9 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False
-html_theme_options = {"show_toc_level": 2, "navbar_align": "left", "footer_end": []}
+html_theme_options = {
+    "footer_end": [],
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "show_toc_level": 2,
+}

@@ -13,9 +13,10 @@ from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from pieces import Piece, pieces, rst
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from docs.ext.pieces import Piece, pieces, rst
 
 PACKAGE = "reference"
 

@@ -75,7 +75,7 @@ def _boundaries(
 def _start(node: ast.stmt, lines: list[str]) -> int:
     """The line, from 0, where a statement begins with its decorators and the comments above it."""
     decorators = node.decorator_list if isinstance(node, Definition) else []
-    first = min(part.lineno for part in (node, *decorators)) - 1
+    first = min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
     while first and lines[first - 1].lstrip().startswith("#"):
         first -= 1
     above = first
@@ -125,6 +125,7 @@ def escaped(text: str) -> str:
     """Prose in which only known markup keeps its meaning."""
     parts = MARKUP.split(text)
     parts[::2] = [SPECIAL.sub(r"\\\1", part) for part in parts[::2]]
+    parts[2::2] = [re.sub(r"^(?=\w)", r"\\ ", part) for part in parts[2::2]]  # `Part`s
     return "".join(parts)
 
 
