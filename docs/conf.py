@@ -25,6 +25,8 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]  # Python's and NumPy's own names have no page here
 
 html_theme = "pydata_sphinx_theme"
+# The list of pages beside a page: not where there is none, nor where code needs the room.
+html_sidebars = dict.fromkeys(("index", "tour", "testers", "api", "architecture", "modules/*"), [])
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
