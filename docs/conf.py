@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 project = "altgrad"
 html_title = "altgrad"
 copyright = "altgrad contributors"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "docs.ext.annotated", "docs.ext.mathml"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "docs.ext.annotated", "docs.ext.mathml", "docs.ext.offline"]
 exclude_patterns = ["_build", "conf.py", "examples", "ext", "lessons/solutions"]
 
 myst_enable_extensions = ["dollarmath"]
@@ -26,7 +26,7 @@ nitpick_ignore_regex = [("py:.*", ".*")]  # Python's and NumPy's own names have 
 
 html_theme = "pydata_sphinx_theme"
 # The list of pages beside a page: not where there is none, nor where code needs the room.
-html_sidebars = dict.fromkeys(("index", "tour", "testers", "api", "architecture", "modules/*"), [])
+html_sidebars = {page: [] for page in ("index", "tour", "testers", "api", "architecture", "modules/*")}
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
