@@ -31,6 +31,7 @@ def f():
 LIMIT = 2
 
 # ---------------- second
+# in two lines
 
 
 class C:
@@ -62,12 +63,19 @@ def test_every_line_of_a_module_is_in_one_piece(module: Path) -> None:
     assert [line for piece in pieces(source) for line in piece.lines] == source.splitlines()
 
 
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_every_section_of_a_module_is_a_heading(module: Path) -> None:
+    source = module.read_text("utf-8")
+    ruled = [match[1] for line in source.splitlines() if (match := extension.SECTION.fullmatch(line.strip()))]
+    assert [piece.heading for piece in pieces(source) if piece.heading] == ruled
+
+
 def test_pieces_have_their_names_headings_prose_and_code() -> None:
     assert [(piece.name, piece.heading, piece.docstring, piece.code) for piece in pieces(SAMPLE)] == [
         ("", "", "Head.", "import x"),
         ("f", "first", "Prose of f.", "# why\n@decorated\ndef f():\n    return 1"),
         ("", "", "", "LIMIT = 2"),
-        ("C", "second", "Prose of C.", "class C:\n\n    size = 3"),
+        ("C", "second", "Prose of C.", "# in two lines\n\n\nclass C:\n\n    size = 3"),
         ("C.g", "", "", "def g(self):\n    return 4"),
     ]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from textwrap import dedent
@@ -76,12 +76,16 @@ def _start(node: ast.stmt, lines: list[str]) -> int:
     """The line, from 0, where a statement begins with its decorators and the comments above it."""
     decorators = node.decorator_list if isinstance(node, Definition) else []
     first = min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
-    while first and lines[first - 1].lstrip().startswith("#"):
-        first -= 1
-    above = first
-    while above and not lines[above - 1].strip():
-        above -= 1
-    return above - 1 if above and SECTION.fullmatch(lines[above - 1].strip()) else first
+    first = _above(lines, first, lambda line: line.startswith("#"))
+    section = _above(lines, _above(lines, first, lambda line: not line), lambda line: line.startswith("#"))
+    return section if SECTION.fullmatch(lines[section].strip()) else first
+
+
+def _above(lines: list[str], k: int, belongs: Callable[[str], bool]) -> int:
+    """The first of the lines right above line k that belong to it."""
+    while k and belongs(lines[k - 1].strip()):
+        k -= 1
+    return k
 
 
 def _piece(name: str, node: ast.AST, start: int, lines: list[str]) -> Piece:
