@@ -31,7 +31,9 @@ def f():
 LIMIT = 2
 
 # ---------------- second
-# in two lines
+# of two
+#
+# paragraphs
 
 
 class C:
@@ -71,12 +73,14 @@ def test_every_section_of_a_module_is_a_heading(module: Path) -> None:
 
 
 def test_pieces_have_their_names_headings_prose_and_code() -> None:
-    assert [(piece.name, piece.heading, piece.docstring, piece.code) for piece in pieces(SAMPLE)] == [
-        ("", "", "Head.", "import x"),
-        ("f", "first", "Prose of f.", "# why\n@decorated\ndef f():\n    return 1"),
-        ("", "", "", "LIMIT = 2"),
-        ("C", "second", "Prose of C.", "# in two lines\n\n\nclass C:\n\n    size = 3"),
-        ("C.g", "", "", "def g(self):\n    return 4"),
+    assert [
+        (piece.name, piece.heading, piece.introduction, piece.docstring, piece.code) for piece in pieces(SAMPLE)
+    ] == [
+        ("", "", "", "Head.", "import x"),
+        ("f", "first", "", "Prose of f.", "# why\n@decorated\ndef f():\n    return 1"),
+        ("", "", "", "", "LIMIT = 2"),
+        ("C", "second", "of two\n\nparagraphs", "Prose of C.", "class C:\n\n    size = 3"),
+        ("C.g", "", "", "", "def g(self):\n    return 4"),
     ]
 
 

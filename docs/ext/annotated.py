@@ -37,6 +37,7 @@ class Annotated(SphinxDirective):
             if piece.heading:
                 section = nodes.section("", nodes.title("", piece.heading), ids=[nodes.make_id(piece.heading)])
                 page += section
+                self.parse(piece.introduction, piece, section)
             if piece.code or piece.docstring:
                 section += self.pair(piece)
         return page.children
@@ -46,10 +47,14 @@ class Annotated(SphinxDirective):
         prose = nodes.container(classes=["prose"])
         if piece.name:
             prose += nodes.paragraph("", "", nodes.strong("", piece.name))
-        lines = StringList(rst(piece.docstring).splitlines(), source=f"{self.arguments[0]}.{piece.name}")
-        self.state.nested_parse(lines, 0, prose)
+        self.parse(piece.docstring, piece, prose)
         code = nodes.literal_block(piece.code, piece.code, language="python")
         return nodes.container("", prose, code, classes=["pair"], ids=[piece.name] if piece.name else [])
+
+    def parse(self, text: str, piece: Piece, into: nodes.Element) -> None:
+        """Read prose of a piece, which warnings then name."""
+        lines = StringList(rst(text).splitlines(), source=f"{self.arguments[0]}.{piece.name}")
+        self.state.nested_parse(lines, 0, into)
 
 
 def write_pages(app: Sphinx) -> None:

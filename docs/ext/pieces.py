@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from textwrap import dedent
 
 SECTION = re.compile(r"# -{3,} *(.*)")
@@ -36,9 +36,15 @@ class Piece:
         return found[1] if found else ""
 
     @property
+    def introduction(self) -> str:
+        """What comments say of the section, right under its heading."""
+        comments = takewhile(lambda line: line.lstrip().startswith("#"), self.lines[1:] if self.heading else ())
+        return "\n".join(comment.strip().removeprefix("#").removeprefix(" ") for comment in comments)
+
+    @property
     def code(self) -> str:
-        """The lines without the docstring and the section's rule."""
-        first = 1 if self.heading else 0
+        """The lines without the docstring, the section's rule and its introduction."""
+        first = 1 + len(self.introduction.splitlines()) if self.heading else 0
         kept = (line for k, line in enumerate(self.lines) if k >= first and k not in self.docstring_lines)
         return dedent("\n".join(kept)).strip("\n")
 
