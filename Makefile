@@ -7,7 +7,7 @@ PYTHON ?= python3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test bench lint clean
+.PHONY: help verify test bench docs lint clean
 
 # A failed installation takes its target along, and so is tried again from the start.
 .DELETE_ON_ERROR:
@@ -25,13 +25,16 @@ test: .venv/tests ## run the tests
 bench: .venv/bench ## time it beside PyTorch and others: five minutes, or half an hour with ARGS='--profile full'
 	.venv/bin/python -m benchmarks run $(ARGS)
 
+docs: .venv/docs ## build the documentation site, docs/_build/html; links inside it are checked
+	.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html $(ARGS)
+
 lint: .venv/tests ## check style, format and types
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 
 clean: ## remove the environment and everything else that was made here
-	rm -rf .venv .altgrad .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .altgrad .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build docs/modules *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/pyvenv.cfg: pyproject.toml constraints.txt
@@ -47,6 +50,10 @@ clean: ## remove the environment and everything else that was made here
 
 .venv/bench: .venv/tests
 	.venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[tests,bench]'
+	touch $@
+
+.venv/docs: .venv/pyvenv.cfg
+	.venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[docs]'
 	touch $@
 
 # Why $(PYTHON) cannot make .venv; empty if it can.
