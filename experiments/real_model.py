@@ -140,7 +140,9 @@ class Model:
     def _normed(self, name: str, x: Array) -> Array:
         centred = x - x.mean(axis=1)[:, None]
         size = np.sqrt((centred**2).mean(axis=1) + self.config["layer_norm_eps"])[:, None]
-        return centred / size * self.weights[f"{name}.LayerNorm.weight"] + self.weights[f"{name}.LayerNorm.bias"]
+        gain, shift = (self.weights[f"{name}.LayerNorm.{part}"] for part in ("weight", "bias"))
+        normed: Array = centred / size * gain + shift
+        return normed
 
 
 def run(*, seed: int, model: str, passages: int, degrees: tuple[int, ...], published: bool) -> Iterator[Row]:

@@ -93,7 +93,12 @@ class Series:
         def place(row: Row) -> tuple[Any, ...]:
             return (*(row[column] for column in self.setting), row[REPETITION], row[self.over])
 
-        taken = [row for row in rows if all(row[column] == value for column, value in self.where.items())]
+        taken = [
+            row
+            for row in rows
+            if all(row[column] == value for column, value in self.where.items())
+            and all(row[column] is not None for column in self.values)
+        ]
         found: dict[tuple[Any, ...], list[tuple[float, ...]]] = {}
         for (*setting, _), group in groupby(sorted(taken, key=place), key=lambda row: place(row)[:-1]):
             series = tuple(float(row[column]) for row in group for column in self.values)
