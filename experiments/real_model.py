@@ -263,9 +263,6 @@ EXPERIMENT = Experiment(
     full={"model": "", "passages": 5, "degrees": (2, 4, 8), "published": True},
     setting=("replaced", "layer", "degree"),
     measured=COLUMNS,
-    panels=(
-        Panel("centred", "output, %", ("degree",)),
-        Panel("heads", "embedding, %", ("degree",)),
-    ),
+    panels=(Panel("degree", "dQ, %", ("layer",)), Panel("degree", "embedding, %", ("replaced",), "y")),
     needs=("safetensors", "tokenizers", PACKAGE),
 )
