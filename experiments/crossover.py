@@ -58,7 +58,7 @@ def _calls(seed: int, n: int, d: int, B: float, g: int) -> tuple[Callable[[], An
     Q, K, V, dO = rng.standard_normal((4, n, d)).astype(np.float32)
     Q /= np.linalg.norm(Q, axis=1)[:, None]
     K /= np.linalg.norm(K, axis=1)[:, None]
-    P = chebyshev(g, 2 * B)  # keys are centred, which may move scores by as much as B
+    P = chebyshev(g, 2 * B)  # keys are centred, which moves scores a little: times depend on the degree alone
     return (
         lambda: qkv.attention(Q, K, V, scale=B),
         lambda: qkv.fast_attention(Q, K, V, scale=B, polynomial=P, certify=False),
@@ -71,9 +71,9 @@ EXPERIMENT = Experiment(
     name="crossover",
     title="From which length it pays",
     question="Exact attention (`reference.qkv`, NumPy in blocks) over the approximate one, output and gradient, in"
-    " float32: times of both in the same round, for scores within ±B, weights within `rtol` of themselves, and d."
-    " Beside it the n from which the approximate function takes fewer operations, by the laws that are checked"
-    " against counts (`altgrad show own/crossover`).",
+    " float32: times of both in the same round, at the even degree that weights within `rtol` of themselves need for"
+    " scores within ±B, and for each d. Beside it the n from which the approximate function takes fewer operations,"
+    " by the laws that are checked against counts (`altgrad show own/crossover`).",
     notes="A quotient above 1 is where it pays. Operations are counted with the certificate, times are without it,"
     " and from 4,096 rows on compiled loops replace NumPy's, so that the clock crosses at another n than the count. A"
     " combination of more than 20,000 monomials is left out: it would not pay at any n here. Against PyTorch's exact"

@@ -118,7 +118,8 @@ EXPERIMENT = Experiment(
     " numbers, in three ways. **As the script does**: dense and approximate attention both divide column j by the sum"
     " of row j, and the error is ‖x − y‖/‖x + y‖. **Softmax, degree 2**: rows are divided by their own sums and the"
     " error is ‖x − y‖/‖x‖; the polynomial 1 + x + x²/2 and its 1 + d + d² columns are the same. **altgrad, degree"
-    " 2**: the same polynomial with each monomial once, in `reference.qkv`.",
+    " 2**: the same polynomial with each monomial once, in `reference.qkv`, which takes keys relative to the middle of"
+    " their range and so moves scores, and errors, a little.",
     notes="The speed-up is the time of dense softmax in NumPy, by blocks of rows, over that of the way's own call,"
     " after a first call that is not timed. The authors' times are from another machine, so a ratio of ratios says"
     " which of both gains more there, not who is faster. rank/columns is the rank of the factors, found on 1,024 rows"

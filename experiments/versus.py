@@ -61,7 +61,8 @@ EXPERIMENT = Experiment(
     " packages are at their own settings, so that time and error are to be read together. Which length makes how much"
     " of a difference, memory, and larger n are in [speed](../speed.md). FlashAttention itself needs a GPU. Of"
     " HyperAttention no package is installed by these benchmarks, so nothing is said of it. `sources` says whether"
-    " the code that was measured is the code that is here.",
+    " the code that was measured is the code that is here; only then do the figures settle anything, else the"
+    " benchmarks come first.",
     run=run,
     small={"n": 4096, "dims": (8,)},
     full={"n": 4096, "dims": (8, 12, 16)},

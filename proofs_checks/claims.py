@@ -418,8 +418,8 @@ STATEMENTS: tuple[Statement, ...] = (
                 forms=(
                     _of_length(
                         "exact/fast, output",
-                        "answer: of the output, within n = 8,192 for d up to 16 (weights within 10 %, |scores| ≤ 1);"
-                        " the table has the n",
+                        "answer: of the output, within n = 8,192 for d up to 16 (the degree for weights within 10 %,"
+                        " |scores| ≤ 1); the table has the n",
                     ),
                     _of_length("exact/fast, gradient", "answer: the same of the gradient"),
                 ),
