@@ -365,6 +365,9 @@ STATEMENTS: tuple[Statement, ...] = (
                 kind="experiment",
                 name="small d",
                 claim="small d is no limit in practice because heads are narrow (64 in Llama 3.2 1B, with 32 heads)",
+                fault="gap",
+                consequence="At d = 64 and the lengths in use degree 2 pays, whatever its error; the degree that is"
+                " right for every weight, even of small scores, takes more operations than exact attention.",
                 forms=(
                     _of_width(
                         conditions.pays,
