@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.experiment import REPETITION, Experiment, Panel, Row
 from proofs_checks.recorded import identified
+from reference.errors import AltgradError
 
 FILE = Path(__file__).parent.parent / "benchmarks" / "results" / "full.json"
 ALTGRAD = "altgrad"
@@ -18,13 +19,13 @@ FRESH, STALE = "as they are", "changed since"
 
 def run(*, seed: int, n: int, dims: tuple[int, ...]) -> Iterator[Row]:
     """A row for each d, method and round of the file's comparison; nothing is measured here."""
-    found = [
-        {**b["metadata"], "times": b["runs"][0]["values"]} for b in json.loads(FILE.read_text("utf-8"))["benchmarks"]
-    ]
+    if not FILE.exists():
+        raise AltgradError(f"versus: there is no {FILE}, needs a checkout in which the benchmarks have run")
+    suite = json.loads(FILE.read_text("utf-8"))
+    found = [{**suite["metadata"], **b["metadata"], "times": b["runs"][0]["values"]} for b in suite["benchmarks"]]
     now = identified("reference.qkv")
-    suite = json.loads(FILE.read_text("utf-8"))["metadata"]
     for d in dims:
-        compared = {one["contender"]: {**suite, **one} for one in found if one["comparison"] == _name(n, d)}
+        compared = {one["contender"]: one for one in found if one["comparison"] == _name(n, d)}
         for method in (ALTGRAD, *OTHERS):
             yield from _rounds(compared, method, d, now)
 

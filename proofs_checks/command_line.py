@@ -28,6 +28,7 @@ from proofs_checks.audit import results as audit_results
 from proofs_checks.judgement import differences, judge
 from proofs_checks.runner import PROFILES, RECORD, Book, Run
 from proofs_checks.store import FOLDER, Store
+from reference.errors import AltgradError
 
 if TYPE_CHECKING:
     from proofs_checks.mutation import Mutation
@@ -251,7 +252,10 @@ def reproduce(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _refuse(f"--output {output}: needs the name of a folder ({error.strerror})")
-    found = runs.reproduce(chosen, "small" if size == Size.small else "full", seed)
+    try:
+        found = runs.reproduce(chosen, "small" if size == Size.small else "full", seed)
+    except AltgradError as error:
+        _refuse(str(error))
     console = Console()
     console.print(runs.terminal(chosen, found["rows"]))
     for path in runs.write(chosen, found, output, Book.open(record).statements.values()):

@@ -47,7 +47,7 @@ def reproduce(experiment: Experiment, size: Size, seed: int) -> dict[str, Any]:
         "parameters": dict(parameters),
         "seed": seed,
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "machine": f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before",
         "versions": {"Python": platform.python_version(), **_versions(module)},
         "sources": identified(module),
         "rows": [dict(row) for row in experiment.run(seed=seed, **parameters)],

@@ -17,7 +17,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from typer.testing import CliRunner
 
-from experiments import NAMES, experiment, full_rank, load, module_of, real_model, rebuttal_table
+from experiments import NAMES, experiment, full_rank, load, module_of, real_model, rebuttal_table, versus
 from experiments.experiment import REPETITION, Experiment
 from proofs_checks import claims, command_line, reproduce
 from proofs_checks.experiment import FOLDER, Data, ExperimentTrial, Series, committed, measured_form
@@ -335,6 +335,14 @@ def test_bad_usage_says_what_there_is(arguments: tuple[str, ...], words: str) ->
     result = run(*arguments)
     assert result.exit_code == 2
     assert words in " ".join(result.output.replace("│", " ").split())
+
+
+def test_versus_needs_what_the_benchmarks_wrote(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(versus, "FILE", tmp_path / "full.json")
+    result = run("versus", "--output", str(tmp_path))
+    assert result.exit_code == 2
+    assert "needs a checkout in which the benchmarks have run" in " ".join(result.output.split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
