@@ -239,6 +239,31 @@ def test_figures_are_taken_in_the_order_of_their_column() -> None:
     assert str(verdict(replace(shuffled, rows=shuffled.rows[::-1]))) == "holds as printed (measured)"
 
 
+@pytest.mark.parametrize(
+    ("condition", "met", "missed"),
+    [
+        (conditions.close_to_printed, [(1.5, 1.49), (0.67, 0.67)], [(1.6, 1.5), (0.6, 0.7)]),
+        (conditions.at_least_as_printed, [(1.0, 2.0)], [(0.99, 2.0)]),
+        (conditions.faster_and_faster, [(0.5, 1.01), (2.0, 2.1)], [(0.5, 1.0), (2.0, 2.0)]),
+        (conditions.exact_columns, [(1, 1)], [(1, 0.99), (1, 2)]),
+        (conditions.halved, [(4, 9, 2), (8, 8, 1, 1, 4, 4)], [(4, 9, 2.1), (8, 8, 1, 1, 4, 4.1), (4, 4, 4, 0.1)]),
+        (conditions.full_rank_approximated, [(1, 0.5, 0.1), (1, 0.5)], [(0, 0.5, 0.1), (1, 0.51), (1, 0.5, 0.11)]),
+        (conditions.grows_with_depth, [(1.1, 5)], [(1.09, 5)]),
+        (conditions.within_a_tenth, [(10, 1)], [(10.1, 1)]),
+        (conditions.smaller_part, [(0.99, 0.1)], [(1.0, 0.1)]),
+        (conditions.pays, [(0.99, 0.1)], [(1.0, 0.1)]),
+        (conditions.never_pays, [(1.01, 9)], [(1.0, 9)]),
+        (conditions.faster_than_all, [(1.01, 9)], [(1.0, 9)]),
+    ],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+def test_a_condition_holds_up_to_its_edge(
+    condition: Callable[..., bool], met: list[tuple[float, ...]], missed: list[tuple[float, ...]]
+) -> None:
+    assert [condition(figures) for figures in met] == [True] * len(met)
+    assert [condition(figures) for figures in missed] == [False] * len(missed)
+
+
 # --- what is measured
 
 
