@@ -19,6 +19,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from experiments import NAMES, load
+from experiments.experiment import Experiment
 from proofs_checks import export, terminal
 from proofs_checks.audit import READ, SAMPLE
 from proofs_checks.audit import audit as audited
@@ -62,6 +64,13 @@ class FastMethod(StrEnum):
     paper = "paper"
     antiderivative = "antiderivative"
     differentiate = "differentiate"
+
+
+class Size(StrEnum):
+    """How long an experiment takes."""
+
+    small = "small"
+    full = "full"
 
 
 class Section(StrEnum):
@@ -317,6 +326,47 @@ def plan(
         typer.echo(plans.as_json(found, plain))
     else:
         plans.show(found, plain, Console())
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(help="One of: " + ", ".join(NAMES) + ".")],
+    size: Annotated[Size, typer.Option(help="Seconds, or some minutes.")] = Size.small,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for data, plot and page.")] = Path(
+        "altgrad-experiments"
+    ),
+    seed: Seed = 0,
+    record: RecordModule = RECORD,
+) -> None:
+    """Run an experiment on what the paper's authors told their reviewers: a table, data, a plot, a page."""
+    chosen = _experiment(name)
+    try:
+        from proofs_checks import reproduce as runs  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        _refuse(f"reproduce needs {error.name}: pip install 'altgrad[experiments]'")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _refuse(f"--output {output}: needs the name of a folder ({error.strerror})")
+    try:
+        found = runs.reproduce(chosen, "small" if size == Size.small else "full", seed)
+    except AltgradError as error:
+        _refuse(str(error))
+    console = Console()
+    console.print(runs.terminal(chosen, found["rows"]))
+    for path in runs.write(chosen, found, output, Book.open(record).statements.values()):
+        console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _experiment(name: str) -> Experiment:
+    """The experiment of that name; others are refused with what there is, as is one whose packages are missing."""
+    if name not in NAMES:
+        _refuse(f"no experiment {name!r}; there are {', '.join(NAMES)}")
+    chosen = load(name)
+    missing = [module for module in chosen.needs if not find_spec(module)]
+    if missing:
+        _refuse(f"{name} needs {', '.join(missing)}: pip install 'altgrad[experiments]'")
+    return chosen
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from proofs_checks.record import Check, Form, Part, Statement
 
-PROJECT = ("reference", "gpu", "proofs_checks", "tests")
+PROJECT = ("reference", "gpu", "proofs_checks", "experiments", "tests")
 
 
 def check_digest(statement: Statement, part: Part, form: Form, check: Check) -> str:

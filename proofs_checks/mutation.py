@@ -51,6 +51,7 @@ SUITES: Mapping[str, tuple[str, ...]] = {
     "bounded": ("tests/test_bounded.py",),
     "certificate": ("tests/test_certificate.py",),
     "chain_rule": ("tests/test_chain_rule.py", "tests/test_qkv.py"),
+    "claims": ("tests/test_experiments.py",),
     "compiled": ("tests/test_compiled.py",),
     "error_bounds": ("tests/test_bounds.py", "tests/test_error_bounds.py"),
     "errors": ("tests/test_shapes.py",),

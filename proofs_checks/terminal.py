@@ -160,8 +160,11 @@ def print_recorded(console: Console, judged: Iterable[Judgement]) -> None:
     ]
     if read:
         console.print("[bold]Read, not run[/]")
+    found: dict[tuple[str, str, str, str], dict[str, None]] = {}
     for id, name, e in read:
-        say(console, f"{id}{f' ({name})' if name else ''}: {e.kind} evidence {e.outcome}; {e.reason}", 2)
+        found.setdefault((id, name, e.kind, e.reason), {})[e.outcome] = None
+    for (id, name, kind, reason), outcomes in found.items():
+        say(console, f"{id}{f' ({name})' if name else ''}: {kind} evidence {', '.join(outcomes)}; {reason}", 2)
     if read:
         console.print()
 

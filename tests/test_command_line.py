@@ -571,7 +571,8 @@ def test_whatever_is_refuted_in_a_reading_is_called_a_fault(invoke: Invoke) -> N
     for statement in json.loads(Path("whole.json").read_text("utf-8"))["statements"]:
         for part in statement["parts"]:
             refuted = any(form["role"] == "printed" and form["verdict"] == "refuted" for form in part["forms"])
-            if part["kind"] != "asymptotic":  # where a counterexample leaves the printed form undecided
+            stale = part["kind"] == "experiment" and any(form["verdict"] == "undecided" for form in part["forms"])
+            if part["kind"] != "asymptotic" and not stale:  # there a counterexample leaves the printed form undecided
                 assert (part["fault"] is not None) == refuted, statement["id"]
             assert part["fault"] is not None or not refuted, statement["id"]
 
