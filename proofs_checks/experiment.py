@@ -7,7 +7,7 @@ does not depend on them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
@@ -88,11 +88,7 @@ class Series:
     setting: tuple[str, ...] = ()  # columns that the condition has to hold for each of
 
     def of(self, rows: Rows) -> dict[tuple[Any, ...], list[tuple[float, ...]]]:
-        """By setting, one series for each repetition."""
-
-        def place(row: Row) -> tuple[Any, ...]:
-            return (*(row[column] for column in self.setting), row[REPETITION], row[self.over])
-
+        """By setting, one series for each repetition that has all values of `over` which the setting has."""
         taken = [
             row
             for row in rows
@@ -100,14 +96,30 @@ class Series:
             and all(row[column] is not None for column in self.values)
         ]
         found: dict[tuple[Any, ...], list[tuple[float, ...]]] = {}
-        for (*setting, _), group in groupby(sorted(taken, key=place), key=lambda row: place(row)[:-1]):
-            series = tuple(float(row[column]) for row in group for column in self.values)
-            found.setdefault(tuple(setting), []).append(series)
+        for setting, of_setting in grouped(taken, *self.setting):
+            repetitions = [list(of_repetition) for _, of_repetition in grouped(of_setting, REPETITION)]
+            complete = max(map(len, repetitions))
+            found[setting] = [
+                tuple(
+                    float(row[column]) for _, at in grouped(of_one, self.over) for row in at for column in self.values
+                )
+                for of_one in repetitions
+                if len(of_one) == complete
+            ]
         return found
 
     @property
     def words(self) -> str:
         return f"{', '.join(self.values)} over {self.over}"
+
+
+def grouped(rows: Iterable[Row], *columns: str) -> Iterator[tuple[tuple[Any, ...], Iterator[Row]]]:
+    """The rows with equal values of the columns together, in the order of the values."""
+
+    def place(row: Row) -> tuple[Any, ...]:
+        return tuple(row[column] for column in columns)
+
+    return groupby(sorted(rows, key=place), key=place)
 
 
 @dataclass(frozen=True, kw_only=True)

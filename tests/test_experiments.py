@@ -239,6 +239,11 @@ def test_figures_are_taken_in_the_order_of_their_column() -> None:
     assert str(verdict(replace(shuffled, rows=shuffled.rows[::-1]))) == "holds as printed (measured)"
 
 
+def test_a_repetition_that_lacks_a_value_is_no_series() -> None:
+    assert str(verdict(data(*[FALLS] * 5, RISES[:2]))) == "holds as printed (measured)"
+    assert verdict(data(*[FALLS] * 4, FALLS[:2])).standing == "undecided"
+
+
 @pytest.mark.parametrize(
     ("condition", "met", "missed"),
     [

@@ -53,4 +53,4 @@ def most_rank(d, degree):
     return d**degree
 
 
-print(check(most_rank, "own/rank"))
+print(check(most_rank, "own/rank", "rank"))
