@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from functools import cache
 from socket import create_connection
 from uuid import uuid4
@@ -41,18 +42,19 @@ class Cluster:
         }
         try:
             for future in as_completed(list(waiting)):
-                if future.cancelled():
-                    refuse("scheduler", str(self.client), "was lost", "one that lives as long as the run")
                 yield waiting.pop(future), outcome(future, runner.TIME_LIMIT)
+        except (OSError, CancelledError):
+            refuse("scheduler", str(self.client), "was lost", "one that lives as long as the run")
         finally:
-            self.client.cancel(list(waiting))
+            with suppress(OSError):
+                self.client.cancel(list(waiting))
 
 
 @contextmanager
 def cluster(address: str, count: int) -> Iterator[Cluster]:
     """The cluster of a scheduler, or for "local" one of `count` workers that lives as long as it is used.
 
-    Raises AltgradError where nobody answers at the address, and for workers that have not this code.
+    Raises AltgradError where nobody answers at the address, where no worker joins, and where the scheduler is lost.
     """
     if address == LOCAL:
         with (
