@@ -221,4 +221,6 @@ def test_the_gradient_of_monomials_is_that_of_a_complex_step(d: int, degree: int
     cotangent = rng.normal(size=features.shape)  # (k, n)
     derivatives = [low_rank.monomials(X + 1j * step * row, degree).imag / step for row in np.eye(d)]  # (k, n) each
     expected = np.stack([(cotangent * slopes).sum(axis=0) for slopes in derivatives], axis=1)  # (n, d)
-    np.testing.assert_allclose(low_rank.monomials_vjp(X, degree, features, cotangent), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        low_rank.monomials_vjp(X, degree, features, cotangent), expected, rtol=1e-12, atol=1e-12
+    )
