@@ -167,7 +167,7 @@ def rounding_of_one_head(
     k = each * (2 * d + 6)
     path = each * (4 * m + 2 * n + 4 * (d + e) + 60)
 
-    def floor(*operands: Any) -> float:
+    def floor(*operands: Any) -> Any:
         return tiny * (1 + tau) * math.prod(1 + sum(map(abs, operand.flat)) for operand in operands)
 
     out, dQ, dK, dV = np.zeros((n, e)), np.zeros((n, d)), np.zeros((m, d)), np.zeros((m, e))

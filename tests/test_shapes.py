@@ -356,7 +356,7 @@ def test_one_exception_family() -> None:
 
 def test_arrays_must_be_where_the_backend_is() -> None:
     """NumPy's arrays say that they are on "cpu"."""
-    operands = good(qkv.attention)
+    operands: dict[str, Any] = good(qkv.attention)
     with backend.use(backend.NUMPY._replace(device="cpu")):
         assert np.isfinite(qkv.attention(**operands, scale=1.0)).all()
     with backend.use(backend.NUMPY._replace(device="one")):
