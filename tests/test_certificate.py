@@ -803,6 +803,22 @@ def test_what_a_query_adds_to_the_sums_of_the_keys(case: str) -> None:
     assert found.dO_absolute == approximately(of_D + 2 * FIXED.gamma * value_sums)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_queries_change_sides_where_both_ways_promise_the_same(case: str) -> None:
+    """About 3τQ + Σ_j |R − P| Q/D̃ for the keys, 2τ for the values; ω moves the one, κ the other."""
+    facts, errors, numbers = CASES[case]
+    w = written(CASES[case])
+    for side in (1 - 1e-9, 1 + 1e-9):
+        ratio = side * (3 * w.tau * w.Q + errors.slope * w.Q / numbers.D * numbers.moment)
+        of_keys = Query(facts, errors._replace(omega=ratio / (2 * facts.mu) - (w.kappa - 1)), numbers)
+        weight = (1 + side * 2 * w.tau) / math.exp(2 * facts.sigma) - 1
+        of_values = Query(facts, errors._replace(weight=weight), numbers)
+        keys, values = (
+            row_bounds.for_keys(facts, coefficients(one), numbers, 1.0, FIXED) for one in (of_keys, of_values)
+        )
+        assert (keys.x_moment > 0).all() == (values.dO_moment > 0).all() == (side > 1)
+
+
 def test_queries_go_both_ways() -> None:
     """The cases above are of both kinds, for keys and for values."""
     added = [row_bounds.for_keys(one.facts, coefficients(one), one.numbers, 1.0, FIXED) for one in CASES.values()]
