@@ -396,3 +396,124 @@ def test_nothing_is_off_where_all_states_are_zero() -> None:
     errors = bounds.model_errors(2, 2, 0.0, 0.5, 1.0, 0.125, 1.0, 1.0, 1, 1.0, 0.0)
     assert [e.T for e in errors] == [0, 0]
     assert all(np.isfinite(e).all() for e in errors)
+
+
+def entrywise(entry: Any, *shape: int) -> Any:
+    return np.array([float(entry(*index)) for index in np.ndindex(*shape)]).reshape(shape)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_entrywise_bounds_are_the_formulas_that_are_written(causal: bool) -> None:
+    """docs/bounds.md, own/weights to own/moments, entry by entry, over the keys that the mask allows."""
+    n, d, delta, omega, tau = 4, 2, 0.7, 0.4, -1.5
+    rng = np.random.default_rng(5)
+    mask = np.tri(n) if causal else np.ones((n, n))
+    f = mask * rng.uniform(0.5, 2, size=(n, n))
+    f /= f.sum(axis=1, keepdims=True)
+    F, E = (mask * rng.uniform(0.1, 0.4, size=(n, n)) for _ in range(2))
+    q, p, (h, G, X) = rng.normal(size=(n, n)), mask * rng.normal(size=(n, n)), rng.normal(size=(3, n, d))
+    (W, W_V), c, D, K = rng.normal(size=(2, d, d)), rng.normal(size=d), rng.uniform(3, 4, size=n), rng.normal(size=n)
+    h[:, 1] = 0.5  # a constant column moves nothing
+    keys = [range(i + 1 if causal else n) for i in range(n)]
+    whole, kappa = range(n), 1 + delta
+    moves, spreads = math.tanh(math.log(kappa) / 4), delta / (2 * math.sqrt(kappa))
+
+    def mean(i: int, y: Any) -> Any:
+        return sum(f[i, j] * y[j] for j in keys[i])
+
+    def sigma(i: int, y: Any) -> float:
+        return math.sqrt(sum(f[i, j] * (y[j] - mean(i, y)) ** 2 for j in keys[i]))
+
+    def span(i: int, y: Any) -> Any:
+        return max(y[j] for j in keys[i]) - min(y[j] for j in keys[i])
+
+    def position(i: int, a: int) -> Any:
+        x = mean(i, h[:, a]) - min(h[j, a] for j in keys[i])
+        y = max(h[j, a] for j in keys[i]) - mean(i, h[:, a])
+        return delta * x * y / (x + y + delta * min(x, y)) if span(i, h[:, a]) else 0
+
+    sq = entrywise(lambda i: sigma(i, q[i]), n)  # of q
+    sX, sh = (entrywise(lambda i, a, y=y: sigma(i, y[:, a]), n, d) for y in (X, h))
+    T = [sum(E[i, j] for j in keys[i]) for i in whole]
+    left = [D[i] - T[i] for i in whole]
+    t = [T[i] / left[i] for i in whole]
+    Q = [max(abs(q[i, j] - K[i]) for j in keys[i]) for i in whole]
+    XW, GV, centred = abs(X @ W), abs(G @ W_V.T), abs((X - c) @ W.T)
+    of_queries = entrywise(lambda j, a: sum(abs(tau) * F[i, j] * XW[i, a] for i in whole), n, d)
+    of_values = entrywise(lambda j, a: sum(delta * f[i, j] * GV[i, a] for i in whole), n, d)
+    written = {
+        "weights": (bounds.weight_error(f, delta), lambda i, j: delta * f[i, j]),
+        "weights, sharp": (
+            bounds.weight_error_sharp(f, delta),
+            lambda i, j: delta * f[i, j] * (1 - f[i, j]) / (1 + delta * min(f[i, j], 1 - f[i, j])),
+        ),
+        "pairs": (bounds.pair_error(f, delta), lambda i, j: delta * f[i, j] * (1 - f[i, j])),
+        "range": (bounds.output_error_by_range(h, delta, causal), lambda i, a: moves * span(i, h[:, a])),
+        "position": (bounds.output_error_by_position(f, h, delta, causal), position),
+        "deviation": (bounds.output_error_by_deviation(sh, delta), lambda i, a: spreads * sh[i, a]),
+        "σ": (bounds.deviation(f, X), lambda i, a: sX[i, a]),
+        "mean, range": (bounds.mean_error_by_range(q, delta, causal), lambda i: moves * span(i, q[i])),
+        "mean, deviation": (bounds.mean_error_by_deviation(sq, delta), lambda i: spreads * sq[i]),
+        "cotangent": (bounds.cotangent_error(f, q, delta, causal), lambda i, j: delta * f[i, j] * span(i, q[i])),
+        "cotangent, sharp": (
+            bounds.cotangent_error_sharp(f, q, delta, causal),
+            lambda i, j: delta * f[i, j] * (1 - f[i, j]) * max(abs(q[i, j] - q[i, k]) for k in keys[i]),
+        ),
+        "cotangent, deviation": (
+            bounds.cotangent_error_by_deviation(f, q, sq, delta),
+            lambda i, j: delta * f[i, j] * (abs(q[i, j] - mean(i, q[i])) + math.sqrt(kappa) / 2 * sq[i]),
+        ),
+        "covariance": (bounds.covariance_error(sq, sX, delta), lambda i, a: delta * sq[i] * sX[i, a]),
+        "X": (
+            bounds.gradient_X_error(F, f, X, W, W_V, G, delta, tau, c),
+            lambda i, a: sum(abs(tau) * F[i, j] * centred[j, a] for j in whole) + of_queries[i, a] + of_values[i, a],
+        ),
+        "X, deviation": (
+            bounds.gradient_X_error_by_deviation(F, f, X, W, W_V, G, sq, sX, delta, tau),
+            lambda i, a: abs(tau) * delta * sq[i] * sX[i, a] + of_queries[i, a] + of_values[i, a],
+        ),
+        "W": (
+            bounds.gradient_W_error(F, X, tau, c),
+            lambda a, b: sum(abs(tau * X[i, a]) * F[i, j] * abs(X[j, b] - c[b]) for i in whole for j in whole),
+        ),
+        "W, deviation": (
+            bounds.gradient_W_error_by_deviation(X, sq, sX, delta, tau),
+            lambda a, b: sum(abs(tau * X[i, a]) * delta * sq[i] * sX[i, b] for i in whole),
+        ),
+        "W_V": (
+            bounds.gradient_W_V_error(f, X, G, delta, c),
+            lambda a, b: sum(delta * abs(X[j, a] - c[a]) * f[i, j] * abs(G[i, b]) for i in whole for j in whole),
+        ),
+        "W_V, deviation": (
+            bounds.gradient_W_V_error_by_deviation(sX, G, delta),
+            lambda a, b: sum(spreads * sX[i, a] * abs(G[i, b]) for i in whole),
+        ),
+        "differentiate": (
+            bounds.differentiated_error(f, q, delta, omega, causal),
+            lambda i, j: (delta + omega) * f[i, j] * span(i, q[i]),
+        ),
+        "weights, absolute": (
+            bounds.weight_error_absolute(E, f, D),
+            lambda i, j: (E[i, j] + f[i, j] * T[i]) / left[i],
+        ),
+        "output, absolute": (
+            bounds.output_error_absolute(E, f, D, h),
+            lambda i, a: sum(E[i, j] * abs(h[j, a] - mean(i, h[:, a])) for j in keys[i]) / left[i],
+        ),
+        "cotangent, absolute": (
+            bounds.cotangent_error_absolute(E, f, D, q, K, causal),
+            lambda i, j: E[i, j] * Q[i] * (1 + t[i]) / left[i] + f[i, j] * Q[i] * (2 * t[i] + t[i] ** 2),
+        ),
+        "sums, absolute": (
+            bounds.sum_error_absolute(E, f, D, q, K, p, X, causal),
+            lambda i, a: (
+                (
+                    Q[i] * sum(E[i, j] * abs(X[j, a] - mean(i, X[:, a])) for j in keys[i])
+                    + T[i] * abs(sum(p[i, j] * X[j, a] for j in keys[i]))
+                )
+                / left[i]
+            ),
+        ),
+    }
+    for name, (bound, entry) in written.items():
+        np.testing.assert_allclose(bound, entrywise(entry, *bound.shape), rtol=1e-12, atol=1e-15, err_msg=name)
