@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 import reference
 from reference import AltgradError, compiled, fast_qkv, kernels, qkv, row_bounds
-from reference.certificate import BINS, Certificate, error_table
+from reference.certificate import BINS, Certificate, Head, error_table
 from reference.compiled import BLAS, Compiled
 from reference.fast_qkv import METHODS, Approximation, Fast, KeySide, Method, QuerySide, prepare
 from reference.low_rank import monomials
@@ -685,6 +685,18 @@ for n in (2**13, *map(int, sys.argv[2:])):  # the first to load what is compiled
     print(now("VmHWM") - before - fast.value.X.nbytes - fast.bound.X.nbytes)
     del X, G, fast
 """
+
+
+def test_a_masked_block_is_as_long_as_its_sums_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk of 64 rows has two tiles; each keeps (e + 6) sums for each monomial. One tile there must be."""
+    rows = [a.__getitem__ for a in operands(100, 100, 2, 3)]
+    for causal, kept, block in ((True, None, 64), (False, 0, 64), (True, 2, 64), (True, 1, 32), (True, 0, 32)):
+        head = Head(100, 100, 2, 3, np.dtype(float), 1.0, causal, *rows)
+        (fast,), _ = prepare([head], None, taylor(2, 1.0), "antiderivative", qkv.Wording("test"))
+        assert isinstance(fast, Compiled)
+        if kept is not None:
+            monkeypatch.setattr(compiled, "KEPT", kept * fast.k_top * (3 + 6))
+        assert fast.block == block
 
 
 @pytest.mark.parametrize(("mask", "per_row"), [("none", 4), ("causal", 4 + 4 * 4)])
