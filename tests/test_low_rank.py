@@ -224,3 +224,10 @@ def test_the_gradient_of_monomials_is_that_of_a_complex_step(d: int, degree: int
     np.testing.assert_allclose(
         low_rank.monomials_vjp(X, degree, features, cotangent), expected, rtol=1e-12, atol=1e-12
     )
+
+
+def test_what_rounding_may_have_made_is_no_rank() -> None:
+    """8 n² u σ_1, here 16 machine epsilons, beyond n times the error."""
+    eps = float(np.finfo(np.float64).eps)
+    for second, error, rank in ((15 * eps, 0.0, 1), (17 * eps, 0.0, 2), (0.5, 0.25, 1), (0.5 + 32 * eps, 0.25, 2)):
+        assert low_rank.necessary_rank(np.diag([1.0, second]), error) == rank
