@@ -6,6 +6,8 @@ bounded beside them, and is subtracted.
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -15,10 +17,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import reference
-from reference import AltgradError, qkv
-from reference.certificate import BINS, Head
+from reference import AltgradError, backend, qkv, row_bounds
+from reference.certificate import BINS, Certificate, Head, Ranges, error_table, gamma, product_rounding
 from reference.fast_qkv import METHODS, Approximation, Method, QuerySide, prepare
 from reference.polynomial import ExpPolynomial, chebyshev, fitted, taylor
+from reference.row_bounds import Errors, Facts, Fixed, Numbers
 
 Wide = np.longdouble
 U = 2.0**-64 if np.finfo(Wide).nmant == 63 else None  # elsewhere longdouble may be float64
@@ -524,3 +527,360 @@ def test_scores_that_it_does_not_reach_are_refused(B: int) -> None:
 def line(B: float) -> Any:
     """Queries and keys in one dimension with scores up to B."""
     return np.linspace(-np.sqrt(B), np.sqrt(B), 400)[:, None].astype(np.float32)
+
+
+# --- the parts of a bound are the formulas that are written
+
+
+def certificate(dtype: Any = np.float64, **changed: Any) -> Certificate:
+    """Of a head of which only sizes count."""
+
+    def none(rows: slice) -> Any:
+        raise AssertionError("no operand is read")
+
+    about: dict[str, Any] = {"Q_error": changed.pop("Q_error", None), "V_error": changed.pop("V_error", None)}
+    head = Head(5, 7, 2, 3, np.dtype(dtype), -1.5, False, none, none, none, **about)
+    ranges = Ranges(
+        centre=np.zeros(2), middle=np.zeros(3), balance=4.0, q=np.array([0.5, 3.0]), k=np.array([2.0, 0.25]),
+        v=np.array([1.0, 2.0, 5.0]), dO=np.ones(3), longest_q=3.25, longest_k=2.5,
+    )  # fmt: skip
+    options: dict[str, Any] = {
+        "polynomial": taylor(4, 1.0), "differentiated": False, "power": 2, "top": 4, "widest": 15, "step": 2,
+        "largest_weight": 6.0, "scores": 8.25, "rtol": None, "words": qkv.Wording("test"),
+    }  # fmt: skip
+    return Certificate(head, ranges, **options | changed)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gamma_is_that_of_the_documented_path(dtype: Any) -> None:
+    """N = 6t + 2k′ + t(d + 3) + b + e + 20, and one for each of 7/2 blocks in units of 2⁻⁵³."""
+    u = float(np.finfo(dtype).eps) / 2
+    N = 6 * 4 + 2 * 15 + 4 * (2 + 3) + 2 + 3 + 20 + 3.5 * 2.0**-53 / u
+    bounds = certificate(dtype)
+    assert bounds.gamma == approximately(N * u / (1 - N * u))
+    assert bounds.spare == approximately(1 + 4 * N * u / (1 - N * u) + 64 * u)
+
+
+def approximately(number: Any) -> Any:
+    return pytest.approx(number, rel=1e-13, abs=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("largest_weight", "counted"), [(6.0, 6.0), (0.25, 1.0)])
+def test_underflow_counts_with_the_factors_that_follow(dtype: Any, largest_weight: float, counted: float) -> None:
+    """The smallest normal number for each of 4 (t + 2) k operations, times the weight and powers of q and k."""
+    bounds, tiny = certificate(dtype, largest_weight=largest_weight), float(np.finfo(dtype).tiny)
+    of_a_weight = tiny * 4 * (4 + 2) * 15 * counted * (3.0 * 2.0) ** 4
+    of_all_pairs = of_a_weight * 7 * 5 * (1 + 1.5) * (4 + 1 / 4)
+    assert bounds.fixed.floor == approximately(of_a_weight)
+    assert bounds.floor(0.0) == approximately(of_all_pairs)
+    assert bounds.floor(2.0, 3.0, 0.5) == approximately(of_all_pairs * (1 + 2 * 2) * (1 + 3) * (1 + 0.5))
+    small = certificate(dtype)
+    small.ranges = small.ranges._replace(q=np.array([0.5, 0.25]), k=np.array([0.1, 0.2]))
+    assert small.fixed.floor == approximately(tiny * 4 * (4 + 2) * 15 * 6)  # no factor makes it smaller
+
+
+def test_a_bound_is_enlarged_by_the_last_roundings() -> None:
+    bounds = certificate()
+    whole = bounds.whole(np.array([[0.5, np.nan]]), np.array([[-3.0, 1.0]]), 0.25)
+    assert whole[0, 0] == approximately((0.5 + 4 * 2.0**-53 * 3 + 0.25) * bounds.spare)
+    assert whole[0, 1] == np.inf
+    rounded = bounds.whole(np.zeros((1, 1)), np.array([[-1e20]]), 0.0)
+    assert rounded[0, 0] == approximately(4e20 * 2.0**-53 * bounds.spare)
+
+
+def test_how_much_steeper_the_derivative_is() -> None:
+    """r with P̄′ ≤ r P̄: the degree above 1, P̄′(1)/P̄(0) below."""
+    steep = ExpPolynomial((Fraction(-1, 8), Fraction(1), Fraction(-1, 2)), 1.0, "any")
+    assert certificate(polynomial=steep).fixed.steepness == 1
+    assert certificate(polynomial=steep, differentiated=True).fixed.steepness == 16
+    assert certificate(differentiated=True).fixed.steepness == 4
+    assert certificate(polynomial=taylor(0, 1.0), differentiated=True).fixed.steepness == 1
+
+
+def test_what_does_not_depend_on_the_query() -> None:
+    fixed = certificate(np.float32).fixed
+    assert (fixed.u, fixed.m, fixed.power, fixed.e, fixed.constant) == (2.0**-24, 7, 2, 3, 1)
+    assert (fixed.longest_k, fixed.scores) == (2.5, 8.25)
+    nothing = certificate(scores=0.0).fixed
+    assert (nothing.longest_k, nothing.scores) == (1, 1)
+
+
+def test_how_far_rounding_has_moved_queries_and_values() -> None:
+    """In the units of x: the scale, an underflow, the balance."""
+    least, x, dO = 2.0**-149, np.array([[1.0, -2.0], [3.0, 0.5]]), np.array([[1.0, -1.0, 2.0], [0.0, 0.5, -3.0]])
+    exact_rows = certificate(np.float32).facts(x, np.s_[:2], dO)
+    assert (exact_rows.x_moved == 4 * least).all()
+    assert (exact_rows.moved == 0).all()
+    error = np.array([[0.5, 0.25], [0.0, 2.0]])
+    facts = certificate(Q_error=lambda rows: error[rows], V_error=np.array([1.0, 0.5, 0.25])).facts(x, np.s_[:2], dO)
+    for row in range(2):
+        moved = [4 * (1.5 * off + math.ulp(0.0)) for off in error[row]]
+        assert facts.x_moved[row] == approximately(moved)
+        assert facts.x_moved_most[row, 0] == approximately(max(moved))
+        assert facts.sigma[row, 0] == approximately(2 * moved[0] + 0.25 * moved[1])
+        assert facts.reach[row, 0] == 2 * abs(x[row, 0]) + 0.25 * abs(x[row, 1])
+        assert facts.mu[row, 0] == abs(dO[row, 0]) + 2 * abs(dO[row, 1]) + 5 * abs(dO[row, 2])
+        assert facts.moved[row, 0] == abs(dO[row, 0]) + abs(dO[row, 1]) / 2 + abs(dO[row, 2]) / 4
+        assert facts.dO_most[row, 0] == max(map(abs, dO[row]))
+    assert (certificate().facts(x, np.s_[:2]).mu == 0).all()
+
+
+def test_errors_of_a_polynomial_on_each_sixteenth_of_the_range() -> None:
+    P, B = taylor(4, 2.0), 2.0
+    for differentiated in (False, True):
+        table = error_table(P, B, 2, differentiated)
+        for bin in range(BINS):
+            b = B * (bin + 1) / BINS
+            slopes = (P.slope_error(b), P.slope_distance(b, 2)) if differentiated else (0, 0)
+            assert tuple(table[bin]) == (P.weight_error(b), slopes[0], P.absolute_error(b, 2), slopes[1])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "cure"), [(np.float32, "float64, or smaller scores"), (np.float64, "smaller scores")]
+)
+def test_what_cures_rounding_is_said(dtype: Any, cure: str) -> None:
+    bounds = certificate(dtype, rtol=0.5)
+    bounds.accept(0.5)
+    assert bounds.why == ""
+    with pytest.raises(AltgradError, match=f"rtol is 0.5, .* scores up to 8.125, needs {cure} or a larger rtol$"):
+        bounds.accept(0.75)
+    unbounded = certificate(dtype)
+    unbounded.accept(np.inf)
+    assert unbounded.why.endswith(f"may exceed the sums of the weights: {cure} or a larger rtol")
+
+
+def test_products_on_tensor_cores_lose_more_in_float32_alone() -> None:
+    each, u = 2.0**-10, 2.0**-24
+    assert product_rounding(3, np.float32) == approximately(3 * u / (1 - 3 * u))
+    with backend.use(backend.NUMPY._replace(product_error=each)):
+        assert product_rounding(3, np.float32) == approximately(12 * u / (1 - 12 * u) * (1 + each) + each)
+        assert product_rounding(3, np.float64) == approximately(3 * 2.0**-53)
+    assert gamma(2, 0.25) == 1
+    assert gamma(2, 0.5) == gamma(2, 0.75) == np.inf
+
+
+# What is known of one query, with numbers of about 1, so that no term hides another.
+FIXED = Fixed(0.01, 0.003, 6.0, 0.002, 2, 1.5, 3.0, 0.8, 2.0, 4.0)
+
+
+class Query(NamedTuple):
+    facts: Facts
+    errors: Errors
+    numbers: Numbers
+
+
+def query(seed: int, errors: float = 1.0, sigma: float = 0.05) -> Query:
+    """One row and two columns of queries, three of cotangents."""
+    rng = np.random.default_rng(seed)
+    mu, moved, reach = rng.uniform(0.5, 1, size=3)
+    x, x_moved, dO = rng.uniform(0.1, 1, size=2), rng.uniform(0, 0.1, size=2), rng.uniform(0, 1, size=3)
+    facts = Facts(reach, mu, moved / 10, sigma, x, x_moved, x_moved.max(), dO, dO.max())
+    small = errors * rng.uniform(0.01, 0.05, size=4)
+    return Query(facts, Errors(*small), Numbers(rng.uniform(4, 6), rng.uniform(-0.3, 0.3), 2.0, rng.uniform(1, 2)))
+
+
+class Written(NamedTuple):
+    """What docs/bounds.md, own/moments and own/certificate, say of one query."""
+
+    rho: float
+    kappa: float
+    growth: float
+    T: float
+    least: float
+    tau: float
+    moment: float
+    rounding: float
+    Q: float
+
+
+def written(one: Query) -> Written:
+    facts, errors, numbers = one
+    first = FIXED.gamma * numbers.loss + FIXED.m * FIXED.floor / numbers.D
+    rho = first / (1 - FIXED.gamma - first)  # of the computed D
+    growth = math.exp(facts.sigma) - 1
+    moment = numbers.moment + FIXED.gamma * FIXED.m * facts.reach**2
+    T = (1 + growth) * errors.excess * moment + growth * numbers.D * (1 + 2 * rho)
+    least = numbers.D * (1 - 2 * rho) - T
+    of_K = 2 * rho + (FIXED.e + 4) * FIXED.u
+    t = 2 * FIXED.steepness * FIXED.gamma * numbers.loss + 4 * rho + of_K
+    Q = min(facts.mu + abs(numbers.K) + facts.mu * of_K, 2 * facts.mu) + 2 * facts.moved
+    kappa = (1 + errors.weight) * math.exp(2 * facts.sigma)
+    return Written(rho, kappa, growth, T, least, T / least, moment, (1 + errors.omega) * facts.mu * t, Q)
+
+
+CASES = {"both": query(0), "ratio": query(1, errors=20.0), "moment": query(2, sigma=0.0), "far mean": query(3)}
+CASES["far mean"] = CASES["far mean"]._replace(numbers=CASES["far mean"].numbers._replace(K=-5.0))
+
+
+def coefficients(one: Query) -> Any:
+    rho = row_bounds.relative_rounding(one.numbers, FIXED)
+    return row_bounds.coefficients(one.facts, one.errors, one.numbers, rho, FIXED)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_coefficients_of_a_query(case: str) -> None:
+    one = CASES[case]
+    (facts, errors, _), at, w = one, coefficients(one), written(one)
+    assert at.rho == approximately(w.rho)
+    assert at.delta == approximately(w.kappa - 1)
+    assert at.inverse == approximately(1 / w.least)
+    assert at.tau == approximately(w.tau)
+    assert at.by_ratio == approximately((w.kappa - 1 + errors.omega) * 2 * facts.mu)
+    assert at.spread == approximately(w.Q)
+    assert at.range == approximately(2 * facts.mu + 2 * facts.moved)
+    assert at.moved == approximately(2 * facts.moved)
+    assert at.growth == approximately(w.growth)
+    assert at.rounding == approximately(w.rounding)
+    assert (at.excess, at.slope) == (approximately((1 + w.growth) * errors.excess), errors.slope)
+
+
+def far(one: Query, moments: float, largest: float) -> Any:
+    """Σ_j |Δ|_ij |z_j|/(D̃ − T): at most τ times the largest |z_j|."""
+    w, growth = written(one), math.exp(one.facts.sigma) - 1
+    sums = moments + (w.moment - one.numbers.moment) * largest
+    weighed = (1 + growth) * one.errors.excess * sums + growth * one.numbers.D * (1 + 2 * w.rho) * largest
+    return min(w.tau * largest, weighed / w.least)
+
+
+COLUMNS = [(0.4, 0.1, 0.7), (1.1, -0.3, 2.0), (90.0, 0.6, 0.9)]  # sums, a mean and the largest entry of a column
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("moments", "mean", "largest"), COLUMNS)
+def test_bounds_of_a_query(case: str, moments: float, mean: float, largest: float) -> None:
+    """own/moments for the output and for Σ_j p_ij y_j, each with the rounding of what it is made of."""
+    one = CASES[case]
+    (facts, errors, numbers), at, w = one, coefficients(one), written(one)
+    output = row_bounds.output_bound(facts, at, numbers.D, moments, mean, largest, FIXED)
+    by_ratio = 2 * math.tanh(math.log(w.kappa) / 4) * largest
+    by_moment = far(one, moments, largest) + w.tau * (abs(mean) + 2 * w.rho * largest)
+    assert output == approximately(min(by_ratio, by_moment) + (2 * w.rho + 6 * FIXED.u) * largest)
+    positive = numbers.D * largest * abs(mean)
+    sizes = positive / numbers.D + 2 * w.rho * largest
+    of_exact_f = min(largest, sizes + 2 * w.tau * largest)
+    sloped = errors.slope * w.moment / numbers.D * (1 + 2 * w.rho) * w.Q * largest
+    parts = (
+        (w.kappa - 1 + errors.omega) * 2 * facts.mu * sizes,
+        w.Q * (far(one, moments, largest) + w.tau * of_exact_f) + w.tau * (w.rounding * largest + sloped) + sloped,
+        w.tau,
+        (2 * facts.moved + w.rounding) * largest,
+    )
+    found = row_bounds.query_bound(facts, at, numbers, positive, moments, largest, FIXED)
+    assert found == tuple(map(approximately, parts))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_query_adds_to_the_sums_of_the_keys(case: str) -> None:
+    """By the ratio, δ f̃, or by the moment, (2τ + τ²) f̃ and S^h, whichever promises less."""
+    one, q = CASES[case], 1.25
+    (facts, errors, numbers), at, w = one, coefficients(one), written(one)
+    D, spare, grown = numbers.D, 1 + 4 * w.rho, numbers.D * (1 + 2 * w.rho) / w.least
+    excess, sloped = (1 + w.growth) * errors.excess, errors.slope * w.Q / numbers.D
+    ratio, by_ratio = (w.kappa - 1 + errors.omega) * 2 * facts.mu, w.kappa - 1
+    on_keys = (ratio, 0.0)  # with the weights P(S), and with S^h
+    if ratio > 3 * w.tau * w.Q + sloped * numbers.moment:
+        on_keys = (
+            (2 * w.tau + w.tau**2 + grown**2 * w.growth) * w.Q,
+            excess * grown * w.Q / w.least + sloped * spare,
+        )
+    on_values = (by_ratio, 0.0)
+    if by_ratio > 2 * w.tau:
+        on_values = w.tau + grown * w.growth, excess / w.least
+    key_weight = (on_keys[0] + 2 * facts.moved * w.kappa) * spare / D
+    value_weight = on_values[0] * spare / D
+    moved = 2 * (facts.mu + facts.moved) * w.kappa * spare / D
+    power = facts.reach**2 / (FIXED.constant / 2)
+    key_sums = (key_weight + power * on_keys[1]) * q + moved * facts.x_moved_most
+    value_sums = (value_weight + power * on_values[1]) * facts.dO_most
+    found = row_bounds.for_keys(facts, at, numbers, q, FIXED)
+    assert found.x == approximately(key_weight * facts.x + moved * facts.x_moved)
+    assert found.dO == approximately(value_weight * facts.dO)
+    assert found.x_moment == approximately(on_keys[1] * facts.x)
+    assert found.dO_moment == approximately(on_values[1] * facts.dO)
+    assert found.x_absolute == approximately(w.rounding / D * q + 2 * FIXED.gamma * key_sums)
+    of_D = (2 * FIXED.gamma + w.rho) / D * facts.dO_most
+    assert found.dO_absolute == approximately(of_D + 2 * FIXED.gamma * value_sums)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_queries_change_sides_where_both_ways_promise_the_same(case: str) -> None:
+    """About 3τQ + Σ_j |R − P| Q/D̃ for the keys, 2τ for the values; ω moves the one, κ the other."""
+    facts, errors, numbers = CASES[case]
+    w = written(CASES[case])
+    for side in (1 - 1e-9, 1 + 1e-9):
+        ratio = side * (3 * w.tau * w.Q + errors.slope * w.Q / numbers.D * numbers.moment)
+        of_keys = Query(facts, errors._replace(omega=ratio / (2 * facts.mu) - (w.kappa - 1)), numbers)
+        weight = (1 + side * 2 * w.tau) / math.exp(2 * facts.sigma) - 1
+        of_values = Query(facts, errors._replace(weight=weight), numbers)
+        keys, values = (
+            row_bounds.for_keys(facts, coefficients(one), numbers, 1.0, FIXED) for one in (of_keys, of_values)
+        )
+        assert (keys.x_moment > 0).all() == (values.dO_moment > 0).all() == (side > 1)
+
+
+def test_queries_go_both_ways() -> None:
+    """The cases above are of both kinds, for keys and for values."""
+    added = [row_bounds.for_keys(one.facts, coefficients(one), one.numbers, 1.0, FIXED) for one in CASES.values()]
+    assert (
+        {bool((a.x_moment > 0).all()) for a in added}
+        == {bool((a.dO_moment > 0).all()) for a in added}
+        == {True, False}
+    )
+
+
+def test_rows_without_a_correct_digit_have_no_inverse() -> None:
+    """Neither text nor loops take 1/D of them for the largest; one that has digits counts."""
+    units = row_bounds.Units(*(np.ones(c) for c in (2, 3, 2, 3, 3, 3)))
+    table, zero = np.full((BINS, 4), 0.01), np.zeros((1, 2))
+    for numbers, rho, inverse in (
+        ([[-4.0, 0.1, 2.0, 1.0]], np.inf, 0.0),
+        ([[1e-3, 0.1, 2.0, 1.0]], np.inf, 0.0),
+        ([[-4.0, 0.1, 2.0, 1.0], [4.0, 0.1, 2.0, 1.0]], np.inf, 0.25),
+        ([[4.0, 0.1, 2.0, 1.0]], (0.02 + 0.003) / (1 - 0.01 - 0.023), 0.25),
+    ):
+        known = np.array(numbers)
+        x, dO = np.ones((len(known), 2)), np.ones((len(known), 3))
+        sums, mean = np.ones((len(known), 2)), np.ones((len(known), 3))
+        with np.errstate(invalid="ignore"):
+            *_, rho_1, inverse_1 = row_bounds.gradient_rows(known, sums, sums, x, dO, zero, table, units, FIXED)
+            _, rho_2, inverse_2 = row_bounds.output_rows(known, sums, mean, x, zero, table, units, FIXED)
+            columns = [known[:, k : k + 1] for k in range(4)]
+            rho_3 = row_bounds.relative_rounding(Numbers(*columns), FIXED)
+            inverse_3 = row_bounds.largest_inverse(columns[0], rho_3)
+        assert (rho_1, rho_2, rho_3.max()) == (approximately(rho),) * 3
+        assert inverse_1 == inverse_2 == inverse_3 == inverse
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_row_of_the_loops_is_a_query_in_its_units(case: str) -> None:
+    """All columns as one, by the worst: of the sums that are read, the first is of keys, the second of values."""
+    one = CASES[case]
+    D, K, loss, moment = (float(number) for number in one.numbers)
+    x, dO, x_moved = np.array([[0.5, -0.25]]), np.array([[0.5, -1.0, 0.125]]), np.array([[0.03, 0.01]])
+    k, v, V_error = np.array([0.5, 2.0]), np.array([1.0, 0.25, 0.5]), np.array([0.1, 0.2, 0.3])
+    per_q, per_v, per_dO = np.array([2.0, 3.0]), np.array([1.0, 4.0, 2.0]), np.array([1.5, 0.5, 5.0])
+    units = row_bounds.Units(k, v, per_q, per_v, per_dO, V_error)
+    table = np.arange(1.0, 65).reshape(BINS, 4) / 2000
+    bin = math.ceil(math.hypot(0.5, 0.25) * FIXED.longest_k / FIXED.scores * BINS) - 1
+    facts = Facts(
+        reach=0.5 * 0.5 + 0.25 * 2, mu=0.5 + 0.25 + 0.125 * 0.5, moved=0.05 + 0.2 + 0.125 * 0.3,
+        sigma=0.03 * 0.5 + 0.01 * 2, x=1.0, x_moved=0.06, x_moved_most=0.06, dO=0.75, dO_most=0.75,
+    )  # fmt: skip
+    same = Query(facts, Errors(*table[bin]), one.numbers)
+    at, positive, moments = coefficients(same), np.array([[1.5]]), np.array([[0.25, 0.75]])
+    read = np.array([[D, K, loss, moment]])
+    factor, by_moment, absolute, parts, *_ = row_bounds.gradient_rows(
+        read, positive, moments, x, dO, x_moved, table, units, FIXED
+    )
+    added = row_bounds.for_keys(facts, at, one.numbers, 1.0, FIXED)
+    assert factor[0] == approximately(np.array([-K / D, *(dO[0] / D), added.x, added.dO]))
+    assert by_moment[0] == approximately(np.array([added.x_moment, added.dO_moment]))
+    assert absolute[0] == approximately(np.array([added.x_absolute, added.dO_absolute]))
+    found = row_bounds.query_bound(facts, at, one.numbers, 1.5, 0.25, 1.0, FIXED)
+    assert parts[0] == approximately(np.array(found))
+    mean = np.array([[0.2, -0.3, 0.5]])
+    no_dO = facts._replace(mu=0.0, moved=0.0, dO=0.0, dO_most=0.0)
+    at = coefficients(same._replace(facts=no_dO))
+    bound, *_ = row_bounds.output_rows(read, moments, mean, x, x_moved, table, units, FIXED)
+    assert bound[0] == approximately(row_bounds.output_bound(no_dO, at, D, 0.75, 0.3 * 4, 1.0, FIXED))

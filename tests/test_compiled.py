@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from threading import current_thread, get_ident, main_thread
@@ -23,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 import reference
 from reference import AltgradError, compiled, fast_qkv, kernels, qkv, row_bounds
-from reference.certificate import BINS, Certificate, error_table
+from reference.certificate import BINS, Certificate, Head, error_table
 from reference.compiled import BLAS, Compiled
 from reference.fast_qkv import METHODS, Approximation, Fast, KeySide, Method, QuerySide, prepare
 from reference.low_rank import monomials
@@ -388,6 +389,20 @@ def test_sums_over_blocks_are_those_of_a_layer() -> None:
             assert worst(values, bounds, Exact(truth.values[1:], truth.noise[1:])) <= 1
 
 
+@pytest.mark.parametrize("method", COMPILED)
+@pytest.mark.parametrize("polynomial", [taylor(4, 1.0), chebyshev(3, 2.0)], ids=lambda P: P.kind)
+def test_a_mask_that_hides_nothing_changes_no_bound(polynomial: ExpPolynomial, method: Method) -> None:
+    """The last query sees every key: of the masked sums, each is made with the polynomial of its group."""
+    Q, K, V, dO = (a / 4 for a in operands(90, 90, 3, 2))
+    how: dict[str, Any] = {"scale": 1.0, "method": method, "polynomial": polynomial}
+    masked, whole = (qkv.fast_attention_vjp(Q, K, V, dO, causal=causal, **how) for causal in (True, False))
+    np.testing.assert_allclose(masked.bound.Q[-1], whole.bound.Q[-1], rtol=1e-9)
+    outputs = [
+        qkv.fast_attention(Q, K, V, scale=1.0, polynomial=polynomial, causal=causal) for causal in (True, False)
+    ]
+    np.testing.assert_allclose(outputs[0].bound[-1], outputs[1].bound[-1], rtol=1e-9)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("zeros", [slice(1, 2), slice(None)])
 def test_columns_of_zeros_spoil_no_bound(zeros: slice, dtype: Any) -> None:
@@ -517,6 +532,16 @@ def test_bits_do_not_depend_on_the_number_of_threads(dtype: Any, monkeypatch: py
         assert (len(at_work) > 1) == (number > 1)
     assert same_bits(found[0], found[1])
     assert same_bits(found[0], found[2])
+
+
+def test_the_caller_is_one_of_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(compiled, "helpers", asked.append)
+    for size in (1, 2, 5):
+        monkeypatch.setattr(BLAS, "on_one_thread", lambda size=size: nullcontext(size))
+        with compiled.team() as threads:
+            assert threads.size == size
+    assert asked == [1, 4]
 
 
 def test_callers_side_by_side_get_what_each_gets_alone() -> None:
@@ -660,6 +685,18 @@ for n in (2**13, *map(int, sys.argv[2:])):  # the first to load what is compiled
     print(now("VmHWM") - before - fast.value.X.nbytes - fast.bound.X.nbytes)
     del X, G, fast
 """
+
+
+def test_a_masked_block_is_as_long_as_its_sums_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk of 64 rows has two tiles; each keeps (e + 6) sums for each monomial. One tile there must be."""
+    rows = [a.__getitem__ for a in operands(100, 100, 2, 3)]
+    for causal, kept, block in ((True, None, 64), (False, 0, 64), (True, 2, 64), (True, 1, 32), (True, 0, 32)):
+        head = Head(100, 100, 2, 3, np.dtype(float), 1.0, causal, *rows)
+        (fast,), _ = prepare([head], None, taylor(2, 1.0), "antiderivative", qkv.Wording("test"))
+        assert isinstance(fast, Compiled)
+        if kept is not None:
+            monkeypatch.setattr(compiled, "KEPT", kept * fast.k_top * (3 + 6))
+        assert fast.block == block
 
 
 @pytest.mark.parametrize(("mask", "per_row"), [("none", 4), ("causal", 4 + 4 * 4)])

@@ -204,3 +204,30 @@ def test_a_shift_of_the_keys_changes_nothing(layer: Symbols) -> None:
     with ctx.workprec(BITS):
         centre = balls(np.arange(1.0, layer.d + 1))
         same(low_rank.f_shifted(layer.X, layer.W, centre, layer.scale, layer.causal), layer.f)
+
+
+def test_a_centre_among_the_keys_keeps_large_scores_small() -> None:
+    """The scores are about 10⁴; relative to the centre they are 0 and 10."""
+    f = low_rank.f_shifted(np.array([[1e3], [1e3 + 1]]), np.eye(1), np.array([1e3]), 0.01, causal=False)
+    odds = [np.exp(0.01 * x) for x in (1e3, 1e3 + 1)]
+    np.testing.assert_allclose(f, [[1 / (1 + o), o / (1 + o)] for o in odds], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("d", "degree"), [(1, 0), (1, 5), (2, 3), (3, 2)])
+def test_the_gradient_of_monomials_is_that_of_a_complex_step(d: int, degree: int) -> None:
+    rng, step = np.random.default_rng(d), 1e-100
+    X = rng.normal(size=(4, d))
+    features = low_rank.monomials(X, degree)  # (k, n)
+    cotangent = rng.normal(size=features.shape)  # (k, n)
+    derivatives = [low_rank.monomials(X + 1j * step * row, degree).imag / step for row in np.eye(d)]  # (k, n) each
+    expected = np.stack([(cotangent * slopes).sum(axis=0) for slopes in derivatives], axis=1)  # (n, d)
+    np.testing.assert_allclose(
+        low_rank.monomials_vjp(X, degree, features, cotangent), expected, rtol=1e-12, atol=1e-12
+    )
+
+
+def test_what_rounding_may_have_made_is_no_rank() -> None:
+    """8 n² u σ_1, here 16 machine epsilons, beyond n times the error."""
+    eps = float(np.finfo(np.float64).eps)
+    for second, error, rank in ((15 * eps, 0.0, 1), (17 * eps, 0.0, 2), (0.5, 0.25, 1), (0.5 + 32 * eps, 0.25, 2)):
+        assert low_rank.necessary_rank(np.diag([1.0, second]), error) == rank

@@ -23,15 +23,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofs_checks.polynomial import STATEMENTS
-from reference import AltgradError
+from reference import AltgradError, polynomial
 from reference.polynomial import (
     ACCURATE,
     DEGREES,
     FITS,
+    KINDS,
+    PIECES,
     ExpPolynomial,
     _least_squares,
+    _quotient,
     chebyshev,
     chebyshev_error,
+    chebyshev_log_error,
+    degree_of_digits,
     digits_limit,
     exp_polynomial,
     exponential_factors,
@@ -40,6 +45,8 @@ from reference.polynomial import (
     necessary_degree,
     optimal_degree,
     printed_degree,
+    printed_rank_exponent,
+    rank_exponent,
     sufficient_degree,
     taylor,
     taylor_error,
@@ -155,6 +162,25 @@ def test_absolute_error_and_slope_distance_are_near_what_a_grid_has(c: list[Frac
     slope = largest([abs(at(P.coefficients, x) - at(P.derivative, x)) for x in grid(bound)])
     assert not P.absolute_error(bound) > excess * (b / 32).exp() * SHARP
     assert not P.slope_distance(bound) > (slope + (first + steepest) * b / GRID) * SHARP
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_an_absolute_error_is_seen_at_either_end(side: int) -> None:
+    """It is largest, and steepest, at one end: what leaves that end out is below it."""
+    P = ExpPolynomial((*[Fraction(0)] * 7, Fraction(-9 * side)), 1.0, "any")
+    largest = 9 + arb(side).exp()
+    assert not largest > P.absolute_error(1.0)
+    assert not P.absolute_error(1.0) > largest * (arb(2) / PIECES).exp()
+
+
+def test_slopes_are_seen_at_either_end() -> None:
+    rising, falling, steep = (
+        ExpPolynomial((Fraction(c), Fraction(s)), 1.0, "any") for c, s in ((5, 1), (5, -1), (9 / 8, 1))
+    )
+    assert rising.slope_distance(1.0) == 5  # 4 + x at 1
+    assert falling.slope_distance(1.0) == 7  # 6 − x at −1
+    assert falling.slope_error(1.0) == 5 / 4  # 1 + 1/(5 − x) at 1
+    assert steep.slope_error(1.0) == 7  # 1/(9/8 + x) − 1 at −1
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 4])
@@ -443,6 +469,15 @@ def test_other_refusals() -> None:
         ExpPolynomial((Fraction(1),) * 301, 1.0, "any")
 
 
+def test_a_fit_that_is_positive_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Barely: a little less of the Taylor polynomial than none of it, and it would not be."""
+    best = Fraction(1, 10**6), Fraction(0), Fraction(1)
+    monkeypatch.setattr(polynomial, "_least_squares", lambda *_: best)
+    assert fitted(np.ones(1), 2).coefficients == best
+    monkeypatch.setattr(polynomial, "_least_squares", lambda *_: (Fraction(0),) * 3)  # is no polynomial
+    assert fitted(np.ones(1), 2).coefficients == tuple(Fraction(c, 1024) for c in (1, 1, Fraction(1, 2)))
+
+
 def test_what_cannot_be_fitted() -> None:
     with pytest.raises(AltgradError, match="fitted: degree is 3, needs an even one"):
         fitted(np.ones(3), 3)
@@ -462,6 +497,26 @@ def test_what_cannot_be_fitted() -> None:
 
 
 # --- I.1, and the limits
+
+
+def test_a_stated_bound_that_is_just_the_error_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "halved", (taylor, lambda degree, bound: arb(2) ** -degree))
+    assert least_degree(1.0, 0.25, kind="halved") == 2
+
+
+@pytest.mark.parametrize(("bound", "digits"), [(1, 100), (40, 1), (40, 5), (1000, 900), (arb(3) / 2, 0)])
+def test_the_degree_of_digits_is_the_least_from_half_the_bound(bound: Any, digits: int) -> None:
+    enough = (g for g in range(10**4) if not 2 * g < bound and chebyshev_log_error(g, bound) <= -digits)
+    assert degree_of_digits(bound, digits) == next(enough)
+
+
+@pytest.mark.parametrize(("log2_n", "bound", "digits"), [(3, 2, 7), (10, 1, 12), (20, 6, 4)])
+def test_exponents_of_the_rank_are_logarithms_of_binomials(log2_n: int, bound: int, digits: int) -> None:
+    g = degree_of_digits(bound, digits)
+    ours, printed = math.comb(log2_n + g, g), math.comb(2 * (g + log2_n), 2 * g)
+    for exponent, rank in ((rank_exponent, ours), (printed_rank_exponent, printed)):
+        assert exponent(log2_n, bound, digits).overlaps(arb(rank).log() / (log2_n * arb(2).log()))
+        assert exponent(log2_n, bound, digits).rel_accuracy_bits() > 64
 
 
 def test_no_polynomial_here_surpasses_the_limit() -> None:
@@ -500,6 +555,7 @@ def test_the_printed_and_the_optimal_degree() -> None:
     assert printed_degree(3.0, math.exp(-8)) == 9.0
     assert optimal_degree(9.0, math.exp(-8)) == 9.0  # log(1/ε) ≤ B: the quotient is left out
     assert printed_degree(0.0, 0.1) == optimal_degree(0.0, 0.1) == 0.0
+    assert _quotient(8.0, 9.0) == _quotient(8.0, 8.0) == _quotient(8.0, 0.0) == 0.0
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**32 - 1))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import reference
-from reference import AltgradError, qkv
+from reference import AltgradError, backend, qkv
 from reference.shapes import FloatArray, shapes
 
 if TYPE_CHECKING:
@@ -352,3 +352,12 @@ def refusal_of_apply(x: FloatArray, A: FloatArray) -> str:
 
 def test_one_exception_family() -> None:
     assert issubclass(AltgradError, ValueError)
+
+
+def test_arrays_must_be_where_the_backend_is() -> None:
+    """NumPy's arrays say that they are on "cpu"."""
+    operands: dict[str, Any] = good(qkv.attention)
+    with backend.use(backend.NUMPY._replace(device="cpu")):
+        assert np.isfinite(qkv.attention(**operands, scale=1.0)).all()
+    with backend.use(backend.NUMPY._replace(device="one")):
+        assert refusal(qkv.attention, operands) == "attention: Q is on cpu, needs one, the current device"
