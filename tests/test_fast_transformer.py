@@ -244,6 +244,27 @@ def test_activations_move_as_far_as_is_said(name: str, dtype: Any) -> None:
                 assert all(distance <= bound for distance, bound in zip(off, computed.error, strict=True)), (name, E)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NAMED)
+def test_bounds_of_activations_term_by_term(name: str, dtype: Any) -> None:
+    """φ moves by max |φ′| E and rounds 16 times; φ′ by max |φ″| E, by its range at most, and rounds 32 times."""
+    S, u, slopes = np.array([-3.0, -0.25, 0.0, 0.5, 2.0, 40.0], dtype), unit(dtype), SLOPES[name]
+    functions = transformer.ACTIVATIONS[name]
+    for E in (0.0, 1e-9, 0.25, 0.5, 3.0):
+        known = Bounded(S, E)
+        phi, phi_prime = _phi(functions[0], slopes, known), _phi_prime(functions[1], slopes, known)
+        assert phi.value.tolist() == functions[0](S).tolist()
+        assert phi_prime.value.tolist() == functions[1](S).tolist()
+        for i, s in enumerate(S.tolist()):
+            rounding = 16 * u * max(abs(s), abs(float(phi.value[i])))
+            assert phi.error[i] == pytest.approx(slopes.first * E + rounding, rel=1e-12)
+            moved = slopes.range * (abs(s) <= E) if name == "relu" else min(slopes.second * E, slopes.range)
+            rounding = 0.0 if name == "identity" else 32 * u
+            assert phi_prime.error[i] == pytest.approx(moved + rounding, rel=1e-12)
+    with np.errstate(all="ignore"):  # as the model's gradient calls them
+        assert all(np.isinf(bounded(np.tanh, None, Bounded(S)).error).all() for bounded in (_phi, _phi_prime))
+
+
 def test_bounds_on_slopes_are_attained() -> None:
     """Each to a fiftieth, on points 1/1000 apart."""
     x = np.linspace(-5, 5, 10001)
