@@ -614,6 +614,8 @@ def test_models_and_algorithm_1() -> None:
     states = transformer.hidden_states(X, Ws_Q, Ws_K, Ws_V, Ws_g, np.tanh)
     near(states, np.stack([after(T_0, m) for m in range(3)]))
     near(transformer.F_m(X, Ws_Q, Ws_K, Ws_V, Ws_g, np.tanh), states[2])
+    with pytest.raises(ValueError, match="shorter"):
+        transformer.hidden_states(X, Ws_Q, Ws_K, Ws_V, Ws_g[:2], np.tanh)
     operands = G, X, Ws_Q, Ws_K, Ws_V, Ws_g, np.tanh, slope
     near(transformer.MultiGrad(*operands), np.einsum("ij,ijkl->kl", G, derivative(after, T_0)))
     printed, g_t = transformer.MultiGrad_printed(*operands), G
