@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,8 +15,21 @@ from hypothesis import strategies as st
 
 import reference
 from proofs_checks import ground_truth
-from reference import AltgradError, Gradient, attention, attention_gradient, qkv
+from reference import (
+    AltgradError,
+    Gradient,
+    attention,
+    attention_gradient,
+    chain_rule,
+    fast_attention,
+    fast_attention_gradient,
+    qkv,
+)
+from reference.certificate import product_rounding, unit
 from reference.error_bounds import gradient_rounding, output_rounding
+from reference.fast_qkv import METHODS, KeySide, QuerySide
+from reference.masked_product import BLOCK
+from tests.signatures import keywords
 
 if TYPE_CHECKING:
     from reference.shapes import FloatArray
@@ -174,6 +189,127 @@ def test_blocks_change_only_rounding(case: Case, entries: int) -> None:
     assert_gradients_within(case, cut_gradient, gradient, dtype, dtype)
 
 
+# --------------------------------------------------------------------------------------------------- the fast versions
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("scale", [None, -0.2])
+def test_fast_is_within_its_bound_and_that_of_exact(scale: float | None, causal: bool, dtype: Any) -> None:
+    start = case(40, 2, dtype=dtype, scale=scale, causal=causal, size=0.5)
+    rounding = output_rounding(*start.operands, **start.keywords, dtype=dtype)
+    output, exact = (
+        fast_attention(*start.operands, rtol=1e-3, **start.keywords),
+        attention(*start.operands, **start.keywords),
+    )
+    assert_within("output", output.value, exact, output.bound + rounding)
+    gradient, off = (
+        attention_gradient(*start[:4], **start.keywords),
+        gradient_rounding(*start[:4], **start.keywords, dtype=dtype),
+    )
+    for method in METHODS:
+        fast = fast_attention_gradient(*start[:4], rtol=1e-3, method=method, **start.keywords)
+        for name in FIELDS:
+            bound = getattr(fast.bound, name) + getattr(off, name)
+            assert_within(name, getattr(fast.value, name), getattr(gradient, name), bound)
+
+
+def layer(dtype: Any, n: int = 5, d: int = 2, seed: int = 0) -> tuple[Any, Any, Any, list[Any]]:
+    """X, W and W_V, and dQ, dK, dV with bounds of their own, which need not be those of any attention."""
+    rng = np.random.default_rng(seed)
+    X, W, W_V = (rng.normal(size=shape).astype(dtype) for shape in ((n, d), (d, d), (d, d)))
+    return X, W, W_V, [rng.normal(size=(n, d)).astype(dtype) for _ in range(3)]
+
+
+def blocks_of(parts: list[Any], bounds: list[Any], step: int) -> Any:
+    """What `_collect` reads of a head: its rows in blocks, those of the queries first."""
+
+    def gradient() -> Iterator[Any]:
+        rows = [slice(i, i + step) for i in range(0, len(parts[0]), step)]
+        yield from (QuerySide(r, parts[0][r], bounds[0][r]) for r in rows)
+        yield from (KeySide(r, parts[1][r], parts[2][r], bounds[1][r], bounds[2][r]) for r in rows)
+
+    return SimpleNamespace(block=step, gradient=gradient)
+
+
+def by_hand(X: Any, W: Any, W_V: Any, parts: list[Any], bounds: list[Any], step: int) -> tuple[Gradient, Gradient]:
+    """The gradients by the chain rule, and the bounds on their errors term by term, in float64.
+
+    Through a product goes the error of its first factor; the product adds γ of the sizes. Sums over rows take γ of the
+    rows at once, and of the blocks, in float64. Then the bounds' own rounding, and underflow.
+    """
+    (n, d), u, tiny = X.shape, unit(X.dtype), float(np.finfo(X.dtype).tiny)
+    X, W, W_V, dQ, dK, dV = (a.astype(np.float64) for a in (X, W, W_V, *parts))
+    bQ, bK, bV = (b.astype(np.float64) for b in bounds)
+    at_once = min(step, BLOCK)
+    lost = 2 * product_rounding(d + 4, parts[0].dtype)
+    summed = lost + 2 * product_rounding(at_once + 4 + n / at_once * 2.0**-53 / u, parts[0].dtype)
+    dX = dQ @ W.T + dK + dV @ W_V.T
+    of_X = np.zeros((n, d))
+    of_W, of_W_V = np.zeros((d, d)), np.zeros((d, d))
+    for i in range(n):
+        for a in range(d):
+            for c in range(d):
+                of_X[i, a] += (bQ[i, c] + lost * abs(dQ[i, c])) * abs(W[a, c])
+                of_X[i, a] += (bV[i, c] + lost * abs(dV[i, c])) * abs(W_V[a, c])
+                of_W[a, c] += abs(X[i, a]) * (bQ[i, c] + summed * abs(dQ[i, c]))
+                of_W_V[a, c] += abs(X[i, a]) * (bV[i, c] + summed * abs(dV[i, c]))
+            of_X[i, a] += bK[i, a] + lost * (abs(dK[i, a]) + abs(dX[i, a]))
+    spare = 1 + 2 * summed + 8 * u
+    floor = tiny * n * d * (2 + np.abs(W).max() + np.abs(W_V).max()) * (1 + np.abs(X).max())
+    return (
+        Gradient(X=dX, W=X.T @ dQ, W_V=X.T @ dV),
+        Gradient(X=of_X * spare + floor, W=of_W * spare + floor, W_V=of_W_V * spare + floor),
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("n", "step"), [(5, 2), (5, 600), (700, 600)])
+@pytest.mark.parametrize("size", [0.0, 1e-3, 1.0])
+def test_bounds_of_the_chain_rule_term_by_term(size: float, n: int, step: int, dtype: Any) -> None:
+    """Where dQ, dK and dV are exact all is rounding; where they are not, that hides in it."""
+    X, W, W_V, parts = layer(dtype, n)
+    for wrong in range(3):
+        bounds = [np.full_like(part, size * (i == wrong)) for i, part in enumerate(parts)]
+        value, bound = chain_rule._collect(blocks_of(parts, bounds, step), X, W, W_V)
+        true, expected = by_hand(X, W, W_V, parts, bounds, step)
+        for name in FIELDS:
+            assert getattr(value, name).dtype == getattr(bound, name).dtype == dtype
+            assert np.allclose(getattr(value, name), getattr(true, name), rtol=0, atol=n * 100 * unit(dtype))
+            assert np.allclose(getattr(bound, name), getattr(expected, name), rtol=n * 8 * unit(dtype), atol=0), name
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bounds_of_the_chain_rule_at_zero(dtype: Any) -> None:
+    """Nothing is wrong and nothing rounds: underflow alone is left, by the signs of X from either end."""
+    zero, one = np.zeros((3, 2), dtype), np.ones((3, 2), dtype)
+    for sign in (-4, 4):
+        X, W, W_V = sign * one, 2 * one[:2], 8 * one[:2]
+        X[1:] = 0
+        _, bound = chain_rule._collect(blocks_of([zero] * 3, [zero] * 3, 2), X, W, W_V)
+        for name in FIELDS:
+            assert (getattr(bound, name) == np.finfo(dtype).tiny * 3 * 2 * (2 + 2 + 8) * (1 + 4)).all(), name
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rounding_of_the_layers_products(dtype: Any) -> None:
+    """X W and X W_V are off by γ of their sizes, taken twice, and by underflow; of X W_V one number for a column."""
+    n, d = BLOCK + 3, 2
+    X, W, W_V, _ = layer(dtype, n)
+    X[-1] *= 100  # the largest row comes last, in a block of its own
+    lost, tiny = 2 * product_rounding(d + 4, dtype), float(np.finfo(dtype).tiny)
+    for factor in (1, 0):
+        head = chain_rule._head(factor * X, W, W_V, None, 0.5, True)
+        assert (head.n, head.m, head.d, head.e, head.scale, head.causal) == (n, n, d, d, 0.5, True)
+        rows = slice(1, 3)
+        sizes = [np.abs(factor * X.astype(float)) @ np.abs(each.astype(float)) for each in (W, W_V)]
+        assert head.Q_error
+        assert np.allclose(head.Q_error(rows), lost * sizes[0][rows] + tiny * d, rtol=8 * unit(dtype), atol=0)
+        assert np.allclose(
+            np.asarray(head.V_error), lost * sizes[1].max(axis=0) + tiny * d, rtol=8 * unit(dtype), atol=0
+        )
+
+
 # -------------------------------------------------------------------------------------------------------- bad input
 
 
@@ -209,6 +345,19 @@ def test_overflow_is_named(sign: int, dtype: Any) -> None:
     refused("the gradient on W_V", [[root]], zero, zero, [[root]])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_overflow_of_the_fast_versions_is_named(dtype: Any) -> None:
+    """At operands, and at a gradient: without NumPy's warnings."""
+    large = 0.9 * np.finfo(dtype).max
+    zero, one, two, G = [[0]], [[1]], [[2]], [[1]]
+    for function, rest in ((fast_attention, []), (fast_attention_gradient, [G])):
+        refused = functools.partial(assert_refused, function, dtype=dtype, rtol=0.5)
+        refused("scale X W", two, [[large]], one, *rest)
+        refused("(X W_V) − middle", two, zero, [[large]], *rest)
+    refused("the gradient on X", [[1], [1]], zero, [[2]], [[large], [large]])
+    refused("the gradient on W_V", [[4], [4]], zero, [[1 / 8]], [[large / 2], [large / 2]])
+
+
 # ------------------------------------------------------------------------------------------------------ the interface
 
 
@@ -221,6 +370,17 @@ def test_gradient_is_frozen_and_has_the_operands_fields() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         gradient.X = start.X  # type: ignore[misc]
     assert gradient != attention_gradient(*start[:4])  # identity: comparing arrays has no one truth value
+
+
+def test_keywords() -> None:
+    exact: dict[str, Any] = {"scale": None, "causal": False}
+    fast = exact | {"rtol": None, "polynomial": None}
+    assert keywords(chain_rule) == {
+        "attention": exact,
+        "attention_gradient": exact,
+        "fast_attention": fast,
+        "fast_attention_gradient": fast | {"method": "paper"},
+    }
 
 
 def test_what_the_package_exports() -> None:

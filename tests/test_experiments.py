@@ -174,6 +174,38 @@ def test_every_claim_but_the_proved_one_has_an_experiment() -> None:
     assert tried == set("1235678")
 
 
+# --- the conditions, on both sides of where they end
+
+EDGES: list[tuple[Callable[[Any], bool], list[list[float]], list[list[float]]]] = [
+    (conditions.close_to_printed, [[0.67], [1.49], [0.1, 10]], [[0.66], [1.51], [10, 10, 0.1]]),
+    (conditions.at_least_as_printed, [[1, 2]], [[2, 0.999]]),
+    (conditions.faster_and_faster, [[1, 3, 1.001], [4, 4.001]], [[0.5, 3, 1], [4, 5, 4], [2, 1.5]]),
+    (conditions.exact_columns, [[1, 1]], [[1, 0.999], [1.001, 1.001]]),
+    (
+        conditions.halved,
+        [[4, 9, 1.99], [2, 8, 1, 3.99], [4, 4, 9, 2, 1.99], [1, 1, 1, 9, 0.49, 0.5, 0.5]],
+        [[4, 1, 2.01], [2, 8, 1, 4.01], [4, 4, 1, 2, 2.01], [1, 1, 1, 0.1, 0.51, 0.5, 0.5]],
+    ),
+    (conditions.full_rank_approximated, [[1, 0.5], [1, 0.1, 0.1]], [[0, 0.1], [1, 0.501], [1, 0.1, 0.101]]),
+    (conditions.grows_with_depth, [[3, 1.1]], [[3, 1.099]]),
+    (conditions.within_a_tenth, [[1, 10]], [[10.001, 1]]),
+    (conditions.smaller_part, [[0.1, 0.999]], [[1, 0.1]]),
+    (conditions.pays, [[0.999, 0.1]], [[0.1, 1]]),
+    (conditions.never_pays, [[1.001, 2]], [[2, 1]]),
+    (conditions.faster_than_all, [[2, 1.001]], [[1, 2]]),
+]
+
+
+@pytest.mark.parametrize(("condition", "met", "missed"), EDGES, ids=[each.__name__ for each, *_ in EDGES])
+def test_where_the_conditions_end(condition: Any, met: Any, missed: Any) -> None:
+    assert [condition(figures) for figures in met] == [True] * len(met)
+    assert [condition(figures) for figures in missed] == [False] * len(missed)
+
+
+def test_every_condition_has_its_edges() -> None:
+    assert {each.__name__ for each, *_ in EDGES} == set(conditions.__all__)
+
+
 # --- data make the verdict
 
 

@@ -310,3 +310,13 @@ def test_a_counterexample_names_every_operand_that_is_not_zero() -> None:
     again = AnyFactors.of(2, 1, **found.operands)
     assert float(again.epsilon) == float(AnyFactors(instance).epsilon)
     assert float(largest(again.D_tilde)) == float(largest(AnyFactors(instance).D_tilde))
+
+
+def test_the_printed_gradient_of_heads_is_a_sum() -> None:
+    """Over as many heads as each operand has."""
+    rng = np.random.default_rng(0)
+    X, *heads = (whole(rng, *s) for s in ((4, 3), (2, 3, 3), (2, 3, 1), (2, 4, 1), (2, 4, 2), (2, 4, 2)))
+    each = [fast_gradient.g_t_printed(X, *(a[i] for a in heads)) for i in range(2)]
+    equal(fast_gradient.g_t_heads_printed(X, *heads), each[0] + each[1])
+    with pytest.raises(ValueError, match="longer"):
+        fast_gradient.g_t_heads_printed(X, heads[0][:1], *heads[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -227,6 +228,33 @@ def test_paper_is_the_repaired_algorithm_1(case: Case) -> None:
     assert U3.shape == (n, fast.k * d)
     for name, true in literal.items():
         assert worst_ratio(distance(getattr(value, name), true), getattr(bound, name)) <= 1
+
+
+# --- how it is computed
+
+
+@pytest.mark.parametrize(("degree", "power"), [(1, 0), (2, 2), (3, 2), (5, 4), (6, 6), (8, 8)])
+def test_the_moment_is_the_largest_even_one_that_P_has_features_for(degree: int, power: int) -> None:
+    """Of Taylor polynomials; of others, whose error is no multiple of a power of the score, there is none."""
+    case = Case(3, 3, 2, 2, seed=0)
+    fast = prepared(case, taylor(degree, 2.0), "paper")
+    assert (fast.power, fast.power_rows) == (
+        power,
+        slice(low_rank.rank(2, power - 1) if power else 0, low_rank.rank(2, power)),
+    )
+    assert prepared(case, chebyshev(6, 4.0), "paper").power == 0
+
+
+def test_compiled_loops_are_for_long_sequences() -> None:
+    """From as many rows of either side on as the documents say; never for "paper", which has no such loops."""
+    document = Path(__file__).parents[1] / "docs" / "bounds.md"
+    assert f"from {fast_qkv.LONG:,} rows on" in document.read_text("utf-8")
+    head = Case(2, 2, 1, 1, seed=0).head
+    long, short = head._replace(n=fast_qkv.LONG), head._replace(n=fast_qkv.LONG - 1)
+    for method in METHODS:
+        assert fast_qkv.implementation([head, short], method) is Fast
+        assert (fast_qkv.implementation([head, long], method) is Fast) == (method == "paper")
+        assert (fast_qkv.implementation([head._replace(m=fast_qkv.LONG), head], method) is Fast) == (method == "paper")
 
 
 # --- batches, sizes, memory

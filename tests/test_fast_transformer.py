@@ -40,6 +40,7 @@ from reference.certificate import unit
 from reference.fast_qkv import METHODS
 from reference.fast_transformer import SLOPES, _phi, _phi_prime
 from reference.polynomial import taylor
+from tests import signatures
 from tests.models import (
     ACTIVATIONS,
     DTYPES,
@@ -241,6 +242,27 @@ def test_activations_move_as_far_as_is_said(name: str, dtype: Any) -> None:
             for phi, computed in zip(functions, after, strict=True):
                 off = abs(balls(computed.value) - phi(exact))
                 assert all(distance <= bound for distance, bound in zip(off, computed.error, strict=True)), (name, E)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NAMED)
+def test_bounds_of_activations_term_by_term(name: str, dtype: Any) -> None:
+    """φ moves by max |φ′| E and rounds 16 times; φ′ by max |φ″| E, by its range at most, and rounds 32 times."""
+    S, u, slopes = np.array([-3.0, -0.25, 0.0, 0.5, 2.0, 40.0], dtype), unit(dtype), SLOPES[name]
+    functions = transformer.ACTIVATIONS[name]
+    for E in (0.0, 1e-9, 0.25, 0.5, 3.0):
+        known = Bounded(S, E)
+        phi, phi_prime = _phi(functions[0], slopes, known), _phi_prime(functions[1], slopes, known)
+        assert phi.value.tolist() == functions[0](S).tolist()
+        assert phi_prime.value.tolist() == functions[1](S).tolist()
+        for i, s in enumerate(S.tolist()):
+            rounding = 16 * u * max(abs(s), abs(float(phi.value[i])))
+            assert phi.error[i] == pytest.approx(slopes.first * E + rounding, rel=1e-12)
+            moved = slopes.range * (abs(s) <= E) if name == "relu" else min(slopes.second * E, slopes.range)
+            rounding = 0.0 if name == "identity" else 32 * u
+            assert phi_prime.error[i] == pytest.approx(moved + rounding, rel=1e-12)
+    with np.errstate(all="ignore"):  # as the model's gradient calls them
+        assert all(np.isinf(bounded(np.tanh, None, Bounded(S)).error).all() for bounded in (_phi, _phi_prime))
 
 
 def test_bounds_on_slopes_are_attained() -> None:
@@ -567,8 +589,10 @@ def test_methods_differ_in_the_gradients_only_as_they_may() -> None:
     assert len({each.value for each in values.values()}) == 1
 
 
-def test_no_array_of_all_scores() -> None:
+def test_no_array_of_all_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the text: loading compiled loops takes memory too, which has nothing to do with n."""
     n, d = 4096, 2
+    monkeypatch.setattr(fast_qkv, "LONG", n + 1)
     layers, X, loss = case(n, d, 2, dtype=np.float32, weights=small, residual=True).arguments
     tracemalloc.start()
     try:
@@ -619,46 +643,6 @@ def test_soft_prompts(causal: bool) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- steps and training
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_gradient_step(dtype: Any) -> None:
-    """W − rate dL/dW for all weights; nothing else changes, in the layers or in what was given."""
-    layers, X, loss = case(
-        4, 2, 2, dtype=dtype, heads=[1, 2], residual=[True, False], activation=["gelu", PAIR]
-    ).arguments
-    gradient = transformer_gradient(layers, X, loss)
-    before = [getattr(layer, name).copy() for layer in layers for name in WEIGHTS]
-    for rate in (0.5, 1, np.float64(0.25), 0, -2):
-        stepped = gradient_step(layers, gradient, rate)
-        for old, new, of in zip(layers, stepped, gradient.layers, strict=True):
-            for name in WEIGHTS:
-                assert getattr(new, name).dtype == dtype
-                assert np.array_equal(getattr(new, name), getattr(old, name) - dtype(rate) * getattr(of, name))
-            settings_kept = ("heads", "causal", "residual", "activation")
-            assert all(getattr(new, name) == getattr(old, name) for name in settings_kept)
-    assert all(
-        np.array_equal(a, b) for a, b in zip(before, (getattr(x, k) for x in layers for k in WEIGHTS), strict=True)
-    )
-
-
-def test_gradient_step_refuses() -> None:
-    layers, X, loss = case(4, 2, 2).arguments
-    gradient = transformer_gradient(layers, X, loss)
-
-    def refusal(*arguments: Any) -> str:
-        with pytest.raises(AltgradError) as error:
-            gradient_step(*arguments)
-        return str(error.value)
-
-    for rate in ("1", None, True, np.nan, np.inf):
-        assert refusal(layers, gradient, rate) == f"gradient_step: rate is {rate!r}, needs a finite number"
-    words = "gradient_step: layers are 1, needs 2, as many as the gradient has"
-    assert refusal(layers[:1], gradient, 0.1) == words
-    steep = replace(gradient.layers[1], W_K=np.full((2, 2), 1e308))
-    words = refusal(layers, replace(gradient, layers=(gradient.layers[0], steep)), 10.0)
-    assert words.startswith("gradient_step: layer 2: W_K overflows float64")
-    assert words.endswith("needs a smaller rate")
 
 
 def test_gradients_of_W_Q_and_W_K_are_those_of_W_passed_on() -> None:
@@ -717,6 +701,11 @@ def refusal(layers: Any, X: Any, loss: Any, **keywords: Any) -> str:
         fast_transformer_gradient(layers, X, loss, **({"rtol": 1e-2} | keywords))
     assert str(error.value).startswith("fast_transformer_gradient: ")
     return str(error.value).removeprefix("fast_transformer_gradient: ")
+
+
+def test_keywords() -> None:
+    expected = {"fast_transformer_gradient": {"rtol": signatures.NEEDED, "g0": None, "method": "paper"}}
+    assert signatures.keywords(fast_transformer) == expected
 
 
 def test_bad_settings() -> None:

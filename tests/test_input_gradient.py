@@ -17,6 +17,7 @@ from proofs_checks.instances import Array, Instance, gaussian
 from proofs_checks.symbols import Symbols, table
 from reference import input_gradient as formulas
 from tests.layers import SYMBOLS, gaussian_symbols, same
+from tests.signatures import FORMULA, keywords
 
 Formula: TypeAlias = Callable[..., Any]
 
@@ -287,3 +288,7 @@ def test_single_precision_stays_single(formula: Formula) -> None:
     wanted = inspect.signature(formula).parameters
     value = formula(**{name: indices[name] if name in indices else a.floats(name, np.float32) for name in wanted})
     assert value.dtype == np.float32
+
+
+def test_keywords() -> None:
+    assert keywords(formulas) == {"gradient_X_printed": FORMULA, "gradient_X": FORMULA}

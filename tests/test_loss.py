@@ -14,13 +14,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reference import AltgradError, CrossEntropyLoss, LinearLoss, SquaredLoss
-from reference.bounded import Bounded
+from reference.bounded import FUNCTION, Bounded
 from reference.loss import (
     cross_entropy,
     cross_entropy_gradient,
+    cross_entropy_of_rows,
+    cross_entropy_of_units,
     cross_entropy_units,
+    gradient_of_linear_units,
+    linear_loss,
     linear_units,
     loss_of_units,
+    squared_gradient,
+    squared_loss,
     squared_units,
 )
 from reference.masked_product import BLOCK
@@ -296,6 +302,56 @@ def test_rounding_of_cross_entropy_is_that_of_the_longest_path(n: int, V: int) -
     assert np.max(of_cotangent) <= 3 * (of_p + u * gold + V * u * gold)
 
 
+def bounds_by_hand(start: Case, E: float) -> tuple[float, Bounded]:
+    """Of cross-entropy: the bound on the value, and p − Y_gt with its bound, from the docstring in plain loops."""
+    u, tiny = u_of(start), float(np.finfo(start.T.dtype).tiny)
+    Z, V = Bounded(start.T, E) @ start.W_out, start.W_out.shape[1]
+    r = math.expm1((2 * FUNCTION + V + 4) * u)
+    total, error, moved = 0.0, np.empty(Z.shape), np.empty(Z.shape)
+    for j, label in enumerate(start.labels):
+        sigma = Z.error[j].max() + 4 * u * max(abs(float(z)) for z in Z.value[j])
+        logits = Z.value[j] - Z.value[j].max()  # in the dtype, as the loss takes them
+        powers = np.exp(logits)
+        for k, p in enumerate((powers / powers.sum()).tolist()):
+            error[j, k] = p - (k == label)
+            moved[j, k] = (1 + r) * math.expm1(2 * sigma) * (p + 2 * tiny) * (1 - p + r) + r * p
+        size = 1 + math.log(sum(math.exp(x) for x in logits.tolist())) - float(logits[label])
+        total += 2 * sigma + (2 * FUNCTION + V) * u * size + gamma(len(Z.value) + 2, u) * size
+    return total, Bounded(error.astype(start.T.dtype), np.minimum(moved, 1) + 2 * u + 2 * tiny)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("E", [0.0, 1e-3, 0.7])
+@pytest.mark.parametrize(("n", "V"), [(1, 1), (4, 5), (3, 21)])
+def test_bounds_of_cross_entropy_term_by_term(n: int, V: int, E: float, dtype: Any) -> None:
+    start = case(n, 3, V, dtype=dtype)
+    total, error = bounds_by_hand(start, E)
+    value, of_T, of_W = CrossEntropyLoss(start.W_out, start.labels).bounded(Bounded(start.T, E))
+    assert value == pytest.approx(total, rel=1e-12)
+    assert np.allclose(np.asarray(of_T), (error @ start.W_out.T).error, rtol=100 * u_of(start), atol=0)
+    assert np.allclose(of_W["W_out"], (Bounded(start.T, E).T @ error).error, rtol=100 * u_of(start), atol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_bound_on_a_sum_of_units_term_by_term(dtype: Any) -> None:
+    """γ of all units for the sum, whatever its order, and 2⁻⁵⁰ for each unit that the bound itself adds up."""
+    n, u = 2**16, float(np.finfo(dtype).eps) / 2
+    T, C = np.full((n, 1), 1, dtype), np.full((n, 1), -2, dtype)
+    units = Bounded(T, 0.25) * C
+    expected = (units.error.sum() + gamma(n, u) * 2 * n) * (1 + n * 2.0**-50)
+    assert LinearLoss(C).bounded(Bounded(T, 0.25))[0] == pytest.approx(expected, rel=1e-12)
+    difference = Bounded(T, 0.25) - C
+    square = difference * difference
+    expected = (square.error.sum() + gamma(n, u) * 9 * n) * (1 + n * 2.0**-50) / 2
+    assert SquaredLoss(C).bounded(Bounded(T, 0.25))[0] == pytest.approx(expected, rel=1e-12)
+    zero = np.zeros((n, 2), dtype)
+    of_value = CrossEntropyLoss(zero[:1].T @ zero[:1], np.zeros(n, int)).bounded(Bounded(zero))[0]
+    size = 1 + math.log(2)
+    sigma = (Bounded(zero[:1]) @ zero[:1].T).error.max()
+    expected = n * (2 * sigma + ((2 * FUNCTION + 2) * u + gamma(n + 2, u)) * size) * (1 + n * 2.0**-50)
+    assert of_value == pytest.approx(expected, rel=1e-11)
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64])
 def test_labels_of_any_integer_type(dtype: Any) -> None:
     start = case()
@@ -419,6 +475,7 @@ def test_zero_times_log_of_zero() -> None:
     Y_gt, Y_pred = np.array([[1.0, 0.0]]), np.array([[0.5, 0.0]])
     assert cross_entropy_units(Y_gt, Y_pred).tolist() == [[-np.log(0.5), 0]]
     assert cross_entropy(Y_gt, Y_pred) == -np.log(0.5)
+    assert cross_entropy_units(-Y_gt, Y_pred).tolist() == [[np.log(0.5), 0]]
     assert cross_entropy_units(balls(Y_gt), balls(Y_pred))[0, 1] == 0
     fuzzy = balls(Y_gt)
     fuzzy[0, 1] = arb(0, 1e-9)
@@ -459,6 +516,26 @@ def test_units_of_the_other_losses() -> None:
     for units, loss in ((linear_units, LinearLoss), (squared_units, SquaredLoss)):
         total = loss_of_units(units(start.T, start.C))
         assert loss(start.C)(start.T)[0] == total
+
+
+def test_losses_as_sums_over_units() -> None:
+    """Each by a loop over its units, in balls; of rows: one unit each, and d − 1 that are 0."""
+    start = case(3, 2, 4)
+    T, C = balls(start.T), balls(start.C)
+    assert same([linear_loss(T, C)], [sum(C[i, j] * T[i, j] for i, j in np.ndindex(3, 2))])
+    assert same([squared_loss(T, C)], [sum((T[i, j] - C[i, j]) ** 2 for i, j in np.ndindex(3, 2)) / 2])
+    assert same(squared_gradient(T, C), [T[i, j] - C[i, j] for i, j in np.ndindex(3, 2)])
+    Y_gt, Y_pred = balls(np.eye(4)[start.labels]), softmax(T @ balls(start.W_out))
+    total = [-sum(Y_pred[j, label].log() for j, label in enumerate(start.labels))]
+    assert same([cross_entropy_of_units(Y_gt, Y_pred)], total)
+    for d in (1, 2, 7):
+        assert same([cross_entropy_of_rows(Y_gt, Y_pred, d)], total)
+
+
+def test_linear_units_that_depend_on_all_of_T() -> None:
+    A = np.arange(2 * 3 * 2 * 3).reshape(2, 3, 2, 3) ** 2
+    expected = [[sum(A[j, k, i, c] for j, k in np.ndindex(2, 3)) for c in range(3)] for i in range(2)]
+    assert gradient_of_linear_units(A).tolist() == expected
 
 
 def test_messages_are_refusals_of_values() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from reference import masked_product as masked
+from tests.signatures import keywords
 
 Array = NDArray[Any]
 
@@ -110,3 +111,7 @@ def test_blocks_under_the_mask_are_the_algorithm_of_the_paper(
     assert (masked.masked_product(U, V, H, causal=True, step=step) == masked.causal_mask_columns(U, V, H)).all()
     backwards = masked.masked_product(U, V, H, causal=True, transposed=True, step=step)
     assert (backwards == np.tril(U @ V.T).T @ H).all()
+
+
+def test_keywords() -> None:
+    assert keywords(masked) == {"masked_product": {"causal": False, "transposed": False, "step": masked.BLOCK}}

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 from reference import AltgradError, qkv
 from reference.error_bounds import attention_rounding, vjp_rounding
-from reference.qkv import QKVGradient, attention, attention_vjp
+from reference.fast_qkv import METHODS
+from reference.polynomial import taylor
+from reference.qkv import OutputAndGradient, QKVGradient, Wording, attention, attention_vjp
+from tests.signatures import NEEDED, keywords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -290,7 +293,96 @@ def test_equal_keys_have_no_gradient_on_queries(case: Case) -> None:
     assert_within("Q", gradient.Q, np.zeros_like(gradient.Q), bound)
 
 
+# --------------------------------------------------------------------------------------------------- the fast versions
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("causal", [False, True])
+def test_fast_is_within_its_bound_and_that_of_exact(causal: bool, dtype: Any) -> None:
+    """Heads in a batch, more keys than queries without a mask. Without a certificate the values are the same."""
+    start = case((6, 8, 2, 3), dtype=dtype, causal=causal, scale=0.3, lead=(2,))
+    output, gradient = attention(*start.operands, **start.keywords), attention_vjp(*start[:4], **start.keywords)
+    heads = [Case(start.Q[i], start.K[i], start.V[i], start.cotangent[i], start.keywords) for i in range(2)]
+    rounding = [np.stack([output_tolerance(head, dtype) for head in heads])]
+    rounding += [np.stack(parts) for parts in zip(*(tolerance(head, dtype) for head in heads), strict=True)]
+    for method in METHODS:
+        how: dict[str, Any] = {"rtol": 1e-3, **start.keywords}
+        both = qkv.fast_attention_and_vjp(*start[:4], method=method, **how)
+        assert isinstance(both.value, OutputAndGradient)
+        for name, value, bound, exact, off in zip(
+            OutputAndGradient._fields, both.value, both.bound, (output, *gradient), rounding, strict=True
+        ):
+            assert value.dtype == dtype
+            assert_within(name, value, exact, bound + off)
+        alone, apart = (
+            qkv.fast_attention(*start.operands, **how),
+            qkv.fast_attention_vjp(*start[:4], method=method, **how),
+        )
+        assert isinstance(apart.value, QKVGradient)
+        assert bits(*both.value[1:], *both.bound[1:]) == bits(*apart.value, *apart.bound)
+        assert_within("output", alone.value, output, alone.bound + rounding[0])
+        for function, certified in (
+            (qkv.fast_attention, alone),
+            (qkv.fast_attention_vjp, apart),
+            (qkv.fast_attention_and_vjp, both),
+        ):
+            options = how if function is qkv.fast_attention else how | {"method": method}
+            operands = start.operands if function is qkv.fast_attention else start[:4]
+            bare = function(*operands, certify=False, **options)
+            assert bare.bound is None
+            assert bits(*bare.value) == bits(*certified.value)
+
+
+def test_defaults_of_the_fast_versions() -> None:
+    """Of what other modules call, for checked operands: certified, and without the output."""
+    start = case((4, 5, 2, 3), scale=0.3)
+    Q, K, V, dO = start[:4]
+    words, how = Wording("test"), taylor(4, 1.0)
+    fast = qkv.fast_forward(Q, K, V, 0.3, False, None, how, words)
+    assert bits(fast.bound) == bits(qkv.fast_attention(Q, K, V, scale=0.3, polynomial=how).bound)
+    both = qkv.fast_backward(Q, K, V, dO, 0.3, False, None, how, "paper", words)
+    expected = qkv.fast_attention_vjp(Q, K, V, dO, scale=0.3, polynomial=how)
+    assert bits(*both.value, *both.bound) == bits(*expected.value, *expected.bound)
+
+
+def test_keywords() -> None:
+    exact: dict[str, Any] = {"scale": NEEDED, "causal": False}
+    fast = exact | {"rtol": None, "polynomial": None, "certify": True}
+    vjp = fast | {"method": "paper"}
+    assert keywords(qkv) == {
+        "attention": exact,
+        "attention_vjp": exact,
+        "fast_attention": fast,
+        "fast_attention_vjp": vjp,
+        "fast_attention_and_vjp": vjp,
+    }
+
+
 # -------------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize("certify", [1, 0, None, "yes"])
+@pytest.mark.parametrize("function", ["fast_attention", "fast_attention_vjp", "fast_attention_and_vjp"])
+def test_certify_is_yes_or_no(function: str, certify: Any) -> None:
+    start = case((3, 4, 2, 2))
+    operands = start.operands if function == "fast_attention" else start[:4]
+    with pytest.raises(AltgradError) as error:
+        getattr(qkv, function)(*operands, scale=1, rtol=0.1, certify=certify)
+    assert str(error.value) == f"{function}: certify is {certify!r}, needs True or False"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_overflow_of_the_fast_versions_is_named(dtype: Any) -> None:
+    """Equal weights of 1/2 on two keys: they take half of each of four cotangents."""
+    large = np.array([[0.9 * np.finfo(dtype).max]] * 4, dtype)
+    zero, one = np.zeros((4, 1), dtype), np.ones((2, 1), dtype)
+    tail = "" if dtype == np.float64 else ", or float64"
+    for function in (qkv.fast_attention_vjp, qkv.fast_attention_and_vjp):
+        with pytest.raises(AltgradError) as error:
+            function(zero, zero[:2], one, large, scale=1, rtol=0.1)
+        words = f"{function.__name__}: the gradient on V, or a sum on the way to it, overflows {np.dtype(dtype)}"
+        assert str(error.value).startswith(words)
+        assert str(error.value).endswith("needs smaller operands or scale" + tail)
 
 
 @pytest.mark.parametrize("function", ["attention", "attention_vjp"])

@@ -26,6 +26,7 @@ from proofs_checks.symbols import Symbols
 from reference import attention
 from reference import softmax_attention as paper
 from reference.error_bounds import gradient_rounding, output_rounding
+from tests.signatures import FORMULA, keywords
 
 SIZES = {"one position": (1, 3), "one column": (4, 1), "a single number": (1, 1), "n < d": (2, 4), "n > d": (4, 2)}
 INPUTS = ("Gaussian", "zero", "repeated rows")
@@ -185,3 +186,7 @@ def test_a_number_of_heads_must_divide_the_width() -> None:
 def test_the_checks_see_every_number_of_heads() -> None:
     seen = {d: {Symbols.of(n, d).heads for n in range(1, 6)} for d in range(1, 5)}
     assert seen == {1: {1}, 2: {1, 2}, 3: {1, 3}, 4: {1, 2, 4}}
+
+
+def test_keywords() -> None:
+    assert keywords(paper) == {"u": FORMULA}

@@ -16,7 +16,7 @@ from proofs_checks.equation import parameters
 from proofs_checks.family import FamilyTrial
 from proofs_checks.ground_truth import BITS
 from reference import error_bounds as bounds
-from reference import low_rank, polynomial
+from reference import extensions, low_rank, polynomial
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "theorems.md"
 POWERS = (10, 20, 32, 64, 256, 1_000, 10_000, 100_000, 1_000_000)  # n = 2^…
@@ -301,3 +301,32 @@ def test_elimination_counts_the_rank() -> None:
     """Of f with all weights the same, and of one that is off by more than the error in a single row."""
     assert gaps.EnoughForThird.of(4, 1, X=[[1], [2], [3], [4]], W=[[0]]).columns == 1
     assert gaps.EnoughForThird.of(4, 1, X=[[0], [0], [0], [30]], W=[[1]]).columns == 2
+
+
+# --- B.4
+
+
+def test_faster_is_more_than_as_fast() -> None:
+    assert [extensions.faster(ratio) for ratio in (0.999, 1, 1.001)] == [False, False, True]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_gradient_through_a_polynomial_by_complex_steps(causal: bool) -> None:
+    """P(S) = 3 + S + S² for exp(S); the derivative of ⟨G, s̃⟩ is an imaginary part, to rounding."""
+    rng = np.random.default_rng(0)
+    (X, G), (W, W_V), scale = rng.normal(size=(2, 4, 2)), rng.normal(size=(2, 2, 2)), -0.3
+    mask = np.tri(4) if causal else np.ones((4, 4))
+
+    def loss(X: Any) -> Any:
+        S = scale * X @ W @ X.T
+        P = mask * (3 + S + S * S)
+        return (G * (P / P.sum(axis=1)[:, None] @ X @ W_V)).sum()
+
+    true = np.empty_like(X)
+    for index in np.ndindex(X.shape):
+        moved = X.astype(complex)
+        moved[index] += 1e-200j
+        true[index] = loss(moved).imag / 1e-200
+    S = scale * X @ W @ X.T
+    gradient = extensions.gradient_X_differentiated(X, W, W_V, G, mask * (3 + S + S * S), mask * (1 + 2 * S), scale)
+    np.testing.assert_allclose(gradient, true, rtol=1e-12)

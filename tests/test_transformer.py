@@ -26,11 +26,13 @@ from reference import (
     Layer,
     LinearLoss,
     SquaredLoss,
+    gradient_step,
     qkv,
     transformer,
     transformer_gradient,
     transformer_output,
 )
+from reference.input_gradient import gradient_X_printed
 from tests.models import (
     ACTIVATIONS,
     DTYPES,
@@ -54,6 +56,7 @@ from tests.models import (
     small_integers,
     zero,
 )
+from tests.signatures import keywords
 
 
 @pytest.fixture(autouse=True)
@@ -204,7 +207,54 @@ def test_no_array_of_all_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peak <= (2 * m + 30) * X.nbytes + 4 * 2**16 * X.itemsize < n * n * X.itemsize / 4
 
 
+# ------------------------------------------------------------------------------------------------------------- steps
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradient_step(dtype: Any) -> None:
+    """W − rate dL/dW for all weights; nothing else changes, in the layers or in what was given."""
+    layers, X, loss = case(
+        4, 2, 2, dtype=dtype, heads=[1, 2], residual=[True, False], activation=["gelu", PAIR]
+    ).arguments
+    gradient = transformer_gradient(layers, X, loss)
+    before = [getattr(layer, name).copy() for layer in layers for name in WEIGHTS]
+    for rate in (0.5, 1, np.float64(0.25), 0, -2):
+        stepped = gradient_step(layers, gradient, rate)
+        for old, new, of in zip(layers, stepped, gradient.layers, strict=True):
+            for name in WEIGHTS:
+                assert getattr(new, name).dtype == dtype
+                assert np.array_equal(getattr(new, name), getattr(old, name) - dtype(rate) * getattr(of, name))
+            settings_kept = ("heads", "causal", "residual", "activation")
+            assert all(getattr(new, name) == getattr(old, name) for name in settings_kept)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(before, (getattr(x, k) for x in layers for k in WEIGHTS), strict=True)
+    )
+
+
+def test_gradient_step_refuses() -> None:
+    layers, X, loss = case(4, 2, 2).arguments
+    gradient = transformer_gradient(layers, X, loss)
+
+    def refusal(*arguments: Any) -> str:
+        with pytest.raises(AltgradError) as error:
+            gradient_step(*arguments)
+        return str(error.value)
+
+    for rate in ("1", None, True, np.nan, np.inf):
+        assert refusal(layers, gradient, rate) == f"gradient_step: rate is {rate!r}, needs a finite number"
+    words = "gradient_step: layers are 1, needs 2, as many as the gradient has"
+    assert refusal(layers[:1], gradient, 0.1) == words
+    steep = replace(gradient.layers[1], W_K=np.full((2, 2), 1e308))
+    words = refusal(layers, replace(gradient, layers=(gradient.layers[0], steep)), 10.0)
+    assert words.startswith("gradient_step: layer 2: W_K overflows float64")
+    assert words.endswith("needs a smaller rate")
+
+
 # ------------------------------------------------------------------------------------------------------ the interface
+
+
+def test_keywords() -> None:
+    assert keywords(transformer) == {"transformer_output": {"g0": None}, "transformer_gradient": {"g0": None}}
 
 
 def bits(tree: Any) -> list[tuple[str, bytes]]:
@@ -370,7 +420,7 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("causal", 1),
     ("residual", None),
 ]
-BAD_FIELDS += [("activation", each) for each in ("swish", (1, 2), None, (abs,))]
+BAD_FIELDS += [("activation", each) for each in ("swish", (1, 2), None, (abs,), (abs, abs, abs))]
 
 
 @pytest.mark.parametrize(("name", "value"), BAD_FIELDS)
@@ -408,7 +458,7 @@ def test_bad_losses(loss: Any, words: str) -> None:
 
 def test_bad_g0() -> None:
     layers, X, loss = case().arguments
-    for g0 in (3, (1, 2), np.sin):
+    for g0 in (3, (1, 2), np.sin, (np.sin,), (np.sin, np.cos, np.tan), [np.sin, np.cos]):
         assert message(layers, X, g0=g0) == f"g0 is {g0}, needs None or a pair (forward, vjp) of functions"
     words = message(layers, X, loss, g0=(np.sin, lambda X, G: G))
     assert words == "vjp of g0 returns ndarray, needs (dL/dX, parameters)"
@@ -464,6 +514,163 @@ def test_overflow_is_named(sign: int, dtype: Any) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- the formulas
+
+STEP = 1e-200  # of complex steps: its square is 0, so the imaginary part is the derivative, to rounding
+
+
+def derivative(function: Any, at: Any) -> Any:
+    """Of an array-valued function by each entry of its argument: (shape of the value, shape of the argument)."""
+    columns = []
+    for index in np.ndindex(at.shape):
+        moved = at.astype(complex)
+        moved[index] += 1j * STEP
+        columns.append(np.imag(function(moved)) / STEP)
+    return np.stack(columns, axis=-1).reshape(*np.shape(columns[0]), *at.shape)
+
+
+def near(ours: Any, theirs: Any) -> None:
+    np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-12, strict=True)
+
+
+def dense_attention(T: Any, W_Q: Any, W_K: Any, W_V: Any) -> Any:
+    """Row by row; complex numbers may pass."""
+    rows = []
+    for query in T @ W_Q:
+        u = np.exp(T @ W_K @ query / T.shape[1])
+        rows.append(u / u.sum() @ (T @ W_V))
+    return np.array(rows)
+
+
+def slope(x: Any) -> Any:
+    """Of tanh, also at complex arguments."""
+    return 1 - np.tanh(x) ** 2
+
+
+def formula_operands(*shapes: tuple[int, ...]) -> list[Any]:
+    rng = np.random.default_rng(3)
+    return [rng.normal(size=shape) for shape in shapes]
+
+
+def test_each_line_of_the_gradient_through_g() -> None:
+    """H.1 and H.2: T = tanh(Attn W_g) differentiated by complex steps, and the sums of its proof."""
+    Attn, W_g, g_T = formula_operands((3, 2), (2, 2), (3, 2))
+    phi = transformer.tanh
+    T = transformer.T_next(Attn, W_g, phi)
+    true = derivative(lambda A: transformer.T_next(A, W_g, phi), Attn)  # (3, 2, 3, 2)
+    for i, j in np.ndindex(3, 2):
+        near(T[i, j], np.tanh(sum(Attn[i, c] * W_g[c, j] for c in range(2))))
+        near(transformer.T_entry(Attn, W_g, phi, i, j), T[i, j])
+        near(transformer.dT_dAttn(Attn, W_g, slope, i, j), true[i, j])
+        for i5, j5 in np.ndindex(3, 2):
+            near(transformer.dT_dAttn_entry(Attn, W_g, slope, i, j, i5, j5), true[i, j, i5, j5])
+            near(transformer.dT_dAttn_row(Attn, W_g, slope, i, j, i5), true[i, j, i5])
+    G = np.einsum("ij,ijkl->kl", g_T, true)  # (3, 2)
+    near(transformer.G_by_chain_rule(g_T, true), G)
+    for line in ("G_of_T", "G_sum", "G_sum_of_rows", "G_sum_of_products"):
+        near(getattr(transformer, line)(g_T, Attn, W_g, slope), G)
+    near(transformer.G_of_slopes(g_T, slope(Attn @ W_g), W_g), G)
+    near(transformer.S_cotangent(g_T, Attn, W_g, slope) @ W_g.T, G)
+
+
+def test_each_line_of_the_gradient_around_a_layer() -> None:
+    """J.3 and what is said of 1.3: through attention, around it, around g, by heads, of a squared distance."""
+    T, G, E, W_g, *weights = formula_operands((3, 2), (3, 2), (3, 2), (2, 2), (2, 2), (2, 2), (2, 2))
+    phi = transformer.tanh
+    Attn = dense_attention(T, *weights)
+    dAttn = derivative(lambda T: dense_attention(T, *weights), T)  # (3, 2, 3, 2)
+
+    def gradient(function: Any) -> Any:
+        return np.einsum("ij,ijkl->kl", G, derivative(function, T))
+
+    def layer(T: Any) -> Any:
+        return dense_attention(T, *weights)
+
+    near(transformer.gradient_through_attention(G, dAttn), gradient(layer))
+    near(transformer.gradient_around_attention(G, dAttn), gradient(lambda T: T + layer(T)))
+    near(transformer.residual_gradient_product(G, dAttn), gradient(lambda T: T + layer(T)))
+    around = gradient(lambda T: layer(T) + np.tanh(layer(T) @ W_g))
+    near(transformer.gradient_around_g(G, Attn, W_g, slope, dAttn), around)
+    Z = T + Attn
+    near(transformer.residual_layer(T, Attn, W_g, phi), Z + np.tanh(Z @ W_g))
+    of_l2 = derivative(lambda T: np.array(((layer(T) - E) ** 2).sum() / 2), T)
+    near(transformer.gradient_of_l2(Attn, E, dAttn), of_l2)
+    dY = derivative(lambda s: np.tanh(s @ W_g), Attn)
+    whole = gradient(lambda T: np.tanh(layer(T) @ W_g))
+    near(transformer.gradient_of_concatenation(G, dY, dAttn), whole)
+    heads = np.stack([dAttn[:, :1], dAttn[:, 1:]])  # (2, 3, 1, 3, 2)
+    near(transformer.gradient_of_heads(G, dY, heads), whole)
+
+
+def test_models_and_algorithm_1() -> None:
+    """F_m from the last layer inwards, the states from the first; dL/dT_0 by complex steps through a dense model."""
+    X, G, Ws_Q, Ws_K, Ws_V, Ws_g = formula_operands((3, 2), (3, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (3, 2, 2))
+
+    def after(T: Any, m: int = 2) -> Any:
+        for i in range(m):
+            T = np.tanh(dense_attention(T, Ws_Q[i], Ws_K[i], Ws_V[i]) @ Ws_g[i + 1])
+        return T
+
+    T_0 = np.tanh(X @ Ws_g[0])
+    states = transformer.hidden_states(X, Ws_Q, Ws_K, Ws_V, Ws_g, np.tanh)
+    near(states, np.stack([after(T_0, m) for m in range(3)]))
+    near(transformer.F_m(X, Ws_Q, Ws_K, Ws_V, Ws_g, np.tanh), states[2])
+    with pytest.raises(ValueError, match="shorter"):
+        transformer.hidden_states(X, Ws_Q, Ws_K, Ws_V, Ws_g[:2], np.tanh)
+    operands = G, X, Ws_Q, Ws_K, Ws_V, Ws_g, np.tanh, slope
+    near(transformer.MultiGrad(*operands), np.einsum("ij,ijkl->kl", G, derivative(after, T_0)))
+    printed, g_t = transformer.MultiGrad_printed(*operands), G
+    for i in (1, 0):
+        Z = dense_attention(states[i], Ws_Q[i], Ws_K[i], Ws_V[i])
+        W = Ws_Q[i] @ Ws_K[i].T / 2
+        g_t = gradient_X_printed(states[i], W, Ws_V[i], (g_t * slope(Z @ Ws_g[i + 1])) @ Ws_g[i + 1].T)
+    near(printed, g_t)
+    dW, W_Q, W_K = Ws_V[0], Ws_Q[0], Ws_K[0]
+    near(transformer.g_w_for_W_Q(dW), dW)
+    by_W_Q = derivative(lambda W: np.array((dW * (W @ W_K.T)).sum()), W_Q)
+    by_W_K = derivative(lambda W: np.array((dW * (W_Q @ W.T)).sum()), W_K)
+    near(transformer.g_w_to_W_Q_and_W_K(dW, W_Q, W_K), np.stack([by_W_Q, by_W_K]))
+
+
+def test_layer_norm() -> None:
+    """Rows of mean 0 and variance 1, in the proportions of Z; its vector-Jacobian product by complex steps."""
+    Z, G = formula_operands((3, 4), (3, 4))
+    y = transformer.layer_norm(Z)
+    for row, ours in zip(Z.tolist(), y, strict=True):
+        mean = sum(row) / 4
+        sigma = (sum((z - mean) ** 2 for z in row) / 4) ** 0.5
+        near(ours, np.array([(z - mean) / sigma for z in row]))
+    near(transformer.layer_norm_vjp(Z, G), np.einsum("ij,ijkl->kl", G, derivative(transformer.layer_norm, Z)))
+
+
+def test_other_components() -> None:
+    """Encoding, norm, MLP, dropout, residual and heads: the value by its formula, the gradients by complex steps."""
+    X, P, W_1, W_2, G = formula_operands((3, 4), (3, 4), (4, 5), (5, 4), (3, 4))
+    mask = np.where(np.arange(12).reshape(3, 4) % 3, 2.0, 0.0)
+
+    def Y(X: Any, W_1: Any, W_2: Any) -> Any:
+        return X + P + mask * (np.tanh(transformer.layer_norm(X + P) @ W_1) @ W_2)
+
+    results = transformer.other_components(X, P, mask, W_1, W_2, G, np.tanh, slope, 2)
+    near(results[0], Y(X, W_1, W_2))
+    for ours, of, at in zip(
+        results[1:],
+        (lambda x: Y(x, W_1, W_2), lambda x: Y(X, x, W_2), lambda x: Y(X, W_1, x)),
+        (X, W_1, W_2),
+        strict=True,
+    ):
+        near(ours, np.einsum("ij,ijkl->kl", G, derivative(of, at)))
+
+
+def test_places_and_shapes() -> None:
+    """H.1's indices i₄ ∈ [n], j₄ ∈ [d], and as printed the other way round; the row of d slopes."""
+    for n, d in ((1, 2), (3, 2), (2, 2)):
+        inside = [[float(i < n and j < d) for j in range(max(n, d))] for i in range(max(n, d))]
+        assert transformer.places(n, d).tolist() == inside
+        assert transformer.places_printed(n, d).T.tolist() == inside
+    assert transformer.length_of_slopes(3) == 3
+    assert transformer.shape_of_slopes(3).tolist() == [1, 3]
+    assert transformer.shape_of_slopes_printed(3).tolist() == [3, 1]
+
 
 FUNCTIONS = {
     name: (getattr(transformer, name), getattr(transformer, f"{name}_prime")) for name in transformer.ACTIVATIONS

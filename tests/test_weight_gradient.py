@@ -13,6 +13,7 @@ from proofs_checks.ground_truth import BITS, ball_jacobian, product
 from proofs_checks.symbols import Symbols
 from reference import weight_gradient as formulas
 from tests.layers import SYMBOLS, gaussian_symbols, same
+from tests.signatures import FORMULA, keywords
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +150,8 @@ def test_the_printed_gradient_on_W_V_has_f_the_wrong_way_round() -> None:
     same(printed, formulas.sum_as_product_printed(X, case.f, G))
     same(printed, formulas.sum_as_product(X, case.f.T, G))
     assert all(apart(x, y) for x, y in zip(printed.flat, case.dL_dW_V.flat, strict=True))
+
+
+def test_keywords() -> None:
+    names = ("gradient_W_printed", "gradient_W", "gradient_W_V_printed", "gradient_W_V")
+    assert keywords(formulas) == dict.fromkeys(names, FORMULA)
