@@ -17,8 +17,9 @@ from latex2mathml.converter import convert
 from matplotlib.figure import Figure
 from matplotlib.style import context
 
+from proofs_checks.comparison import Results, changes
 from proofs_checks.digest import packages
-from proofs_checks.export import version_of_altgrad
+from proofs_checks.export import results, version_of_altgrad
 from proofs_checks.judgement import Judgement, PartJudgement
 from proofs_checks.record import Statement
 from proofs_checks.runner import Run
@@ -52,17 +53,17 @@ class Node:
     conditional: bool  # something that its derivation passes through is refuted, or lacks a hypothesis
 
 
-def html(judged: Mapping[str, Judgement], run: Run) -> str:
-    """The report as one page. Cost: some seconds."""
-    return _render("report.html", judged, run)
+def html(judged: Mapping[str, Judgement], run: Run, old: Results | None = None) -> str:
+    """The report as one page, with what changed since the older results. Cost: some seconds."""
+    return _render("report.html", judged, run, old)
 
 
-def markdown(judged: Mapping[str, Judgement], run: Run) -> str:
+def markdown(judged: Mapping[str, Judgement], run: Run, old: Results | None = None) -> str:
     """The same for a review form, without what only a page can show."""
-    return _render("report.md", judged, run)
+    return _render("report.md", judged, run, old)
 
 
-def _render(template: str, judged: Mapping[str, Judgement], run: Run) -> str:
+def _render(template: str, judged: Mapping[str, Judgement], run: Run, old: Results | None) -> str:
     page = Environment(
         loader=PackageLoader("proofs_checks"),
         autoescape=template.endswith(".html"),
@@ -84,6 +85,8 @@ def _render(template: str, judged: Mapping[str, Judgement], run: Run) -> str:
         box=(WIDTH, HEIGHT),
         plot=slack(judged) if template.endswith(".html") else "",
         planted=planted(judged),
+        old=old,
+        changes=[] if old is None else changes(old, results(judged, run)),
         run=run,
         version=version_of_altgrad(),
         packages=packages(frozenset({run.book.module, "proofs_checks.runner"})),

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from proofs_checks import command_line, report
+from proofs_checks import command_line, comparison, export, report
 from proofs_checks.judgement import Judgement, judge
 from proofs_checks.runner import Book, Run
-from proofs_checks.store import Store
+from proofs_checks.store import FOLDER, Store
 from proofs_checks.terminal import FAULTS, latex
 from proofs_checks.verdict import STANDINGS, descendants
 
@@ -63,7 +63,10 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(shared: Callable[[str], AbstractContextManager[Path]]) -> Run:
-    """Results of a few statements."""
+    """Results of a few statements; of all, where `make verify` left them."""
+    whole = Run(BOOK, Store(ROOT / FOLDER), profile="quick", seed=0)
+    if not any(whole.missing(id) for id in IDS):
+        return whole
     with shared("report") as folder:
         done = Run(BOOK, Store(folder), profile="quick", seed=0)
         done.execute(IDS, 2, lambda *_: None)
@@ -202,6 +205,18 @@ def test_equal_results_give_equal_bytes(judged: dict[str, Judgement], run: Run, 
     assert report.html(judged, run) == text
 
 
+def test_what_changed_is_in_the_page_and_in_markdown(judged: dict[str, Judgement], run: Run, text: str) -> None:
+    old = export.results(judged, run)
+    assert "What changed" not in text
+    assert "<p>Nothing.</p>" in report.html(judged, run, old)
+    assert "statements: nothing." in report.markdown(judged, run, old)
+    (changed,) = (s for s in old["statements"] if s["id"] == "G.3")
+    changed["derivation"] = "was | <b>other</b>"
+    row = "<tr><td>G.3</td><td>derivation</td><td>was | &lt;b&gt;other&lt;/b&gt;</td>"
+    assert row in report.html(judged, run, old)
+    assert r"| G.3 | derivation | was \| <b>other</b> |" in report.markdown(judged, run, old)
+
+
 # --- the command
 
 
@@ -220,10 +235,20 @@ def test_without_results_it_says_what_to_run(tmp_path: Path, monkeypatch: pytest
 def test_it_writes_where_it_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command_line, "_store", lambda: run.store)
+    found = export.results(judge(BOOK, run), run)
     assert called().exit_code == 0
     assert Page((tmp_path / "altgrad-report.html").read_text("utf-8")).ids
     assert called("--format", "markdown", "-o", "found.md").exit_code == 0
     assert (tmp_path / "found.md").read_text("utf-8").startswith("# arXiv 2408.13233v2")
+    assert called("--format", "json").exit_code == 0
+    assert comparison.changes(comparison.load(tmp_path / "altgrad-report.json"), found) == []
+    assert called("--against", "altgrad-report.json").exit_code == 0
+    assert "What changed" in (tmp_path / "altgrad-report.html").read_text("utf-8")
+    refused = called("--against", "found.md")
+    assert refused.exit_code == command_line.BAD_USAGE
+    assert "altgrad: report: found.md is no JSON" in refused.output
+    refused = called("--against", "altgrad-report.json", "--format", "json")
+    assert refused.exit_code == command_line.BAD_USAGE
     refused = called("-o", "no/such/folder.html")
     assert refused.exit_code == command_line.BAD_USAGE
     assert "needs the name of a file in a folder that exists" in refused.output
