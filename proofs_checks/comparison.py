@@ -15,7 +15,6 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from proofs_checks.export import SCHEMA
 from reference.shapes import refuse
 
 FACTOR = 2  # by which a largest ratio has to move to be shown
@@ -35,21 +34,21 @@ class Change:
     after: str
 
 
-def load(path: Path) -> Results:
+def load(path: Path, schema: str = "verify.schema.json", needs: str = NEEDED) -> Results:
     """The results that a file holds. Raises AltgradError for a file that is missing, damaged or of another schema."""
+    described = json.loads(files("proofs_checks").joinpath(schema).read_text(encoding="utf-8"))
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        return refuse("report", str(path), f"cannot be read ({error.strerror})", NEEDED)
+        return refuse("report", str(path), f"cannot be read ({error.strerror})", needs)
     except ValueError:
-        return refuse("report", str(path), "is no JSON", NEEDED)
+        return refuse("report", str(path), "is no JSON", needs)
     said = data.get("schema") if isinstance(data, dict) else None
-    if said != SCHEMA:
-        refuse("report", str(path), f"is of schema {said!r}", f"{SCHEMA!r}: {NEEDED}")
-    schema = json.loads(files("proofs_checks").joinpath("verify.schema.json").read_text(encoding="utf-8"))
-    wrong = best_match(Draft202012Validator(schema).iter_errors(data))
+    if said != described["$id"]:
+        refuse("report", str(path), f"is of schema {said!r}", f"{described['$id']!r}: {needs}")
+    wrong = best_match(Draft202012Validator(described).iter_errors(data))
     if wrong is not None:
-        return refuse("report", str(path), f"has at {wrong.json_path}: {_short(wrong.message)}", NEEDED)
+        return refuse("report", str(path), f"has at {wrong.json_path}: {_short(wrong.message)}", needs)
     results: Results = data
     return results
 
