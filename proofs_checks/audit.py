@@ -121,7 +121,7 @@ def audit(run: Run, ids: Sequence[str], mutation: Mutation | None, only: Collect
     found = [(a, *a.find(record), run.evidence(a)) for a in addresses]
     with_evidence = [(a, s, p, f, c, e) for a, s, p, f, c, e in found if e is not None]
     return Audit(
-        planted=tuple(planted(run, a) for a in addresses if "planted" in only),
+        planted=tuple(planted(run, a, e) for a, *_, e in found if "planted" in only),
         met=tuple(m for one in with_evidence if "hypotheses" in only and (m := met(*one)) is not None),
         slack=tuple(x for one in with_evidence if "slack" in only and (x := slack(*one)) is not None),
         borrowed=borrowed(record.values()) if "independence" in only else {},
@@ -136,10 +136,9 @@ def place(address: Address, part: Part, form: Form) -> str:
     return f"{address.statement}{name}, {form.role}{f': {form.reading}' if form.reading else ''}"
 
 
-def planted(run: Run, address: Address) -> Planted:
+def planted(run: Run, address: Address, e: Evidence | None) -> Planted:
     """The false variants of a check. One whose evidence is read from a file says nothing without a fresh file."""
     _, part, form, check = address.find(run.book.statements)
-    e = run.evidence(address)
     unread = is_recorded(check.trial) and (e is None or e.outcome == "open")
     became: dict[str, str] = {}
     for name, result in run.variants(address).items():

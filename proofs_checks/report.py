@@ -38,8 +38,8 @@ SIGNS = {
     "not checked": ("–", "not checked", "none"),
     "refuted": ("✗", "refuted", "refuted"),
 }
-WIDTH, HEIGHT, GAP = 116, 22, 8  # of a node of the graph, and between nodes
-COLUMN, ROW = 172, HEIGHT + GAP  # from one layer of the graph to the next, from one node of a layer to the next
+WIDTH, HEIGHT, GAP = 136, 22, 8  # of a node of the graph, and between nodes
+COLUMN, ROW = 192, HEIGHT + GAP  # from one layer of the graph to the next, from one node of a layer to the next
 
 
 @dataclass(frozen=True)
