@@ -26,7 +26,7 @@ from proofs_checks.audit import READ, SAMPLE
 from proofs_checks.audit import audit as audited
 from proofs_checks.audit import results as audit_results
 from proofs_checks.judgement import Judgement, differences, judge
-from proofs_checks.runner import PROFILES, RECORD, Book, Run
+from proofs_checks.runner import PROFILES, RECORD, Book, Processes, Run, Workers
 from proofs_checks.store import FOLDER, Store
 from reference.errors import AltgradError
 
@@ -98,6 +98,9 @@ def verify(
     json: Annotated[Path | None, typer.Option(help="Also write everything that was found to this file.")] = None,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = os.cpu_count() or 1,
+    scheduler: Annotated[
+        str, typer.Option(help="Dask scheduler whose workers share the work: its address, or `local` to start one.")
+    ] = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Do all work again, whatever is stored.")] = False,
     record_baseline: Annotated[
         bool, typer.Option("--record-baseline", help="Make these verdicts the ones that later runs must equal.")
@@ -119,7 +122,10 @@ def verify(
     run = Run(book, _store(), profile=profile, seed=seed, fresh=fresh)
     with _progress() as advance:
         try:
-            run.execute(book.needed(chosen), jobs, advance)
+            with _workers(scheduler, jobs) as workers:
+                run.execute(book.needed(chosen), workers, advance)
+        except AltgradError as error:  # the scheduler's: checks turn theirs into results
+            _refuse(f"{error}. What was finished is kept")
         except KeyboardInterrupt:
             Console(stderr=True).print("Interrupted. What was finished is kept: run the command again to go on.")
             raise typer.Exit(INTERRUPTED) from None
@@ -145,6 +151,20 @@ def verify(
     if lines:
         raise typer.Exit(DIFFERS)
     console.print(f"Every verdict equals the recorded baseline ({profile}, seed {seed}).", highlight=False)
+
+
+@contextmanager
+def _workers(scheduler: str, jobs: int) -> Iterator[Workers]:
+    """Processes here, or the workers of a scheduler; Dask is loaded only for these."""
+    if not scheduler:
+        yield Processes(jobs)
+        return
+    try:
+        from proofs_checks.cluster import cluster  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        _refuse(f"--scheduler needs {error.name}: pip install 'altgrad[cluster]'")
+    with cluster(scheduler, jobs) as workers:
+        yield workers
 
 
 @app.command()
@@ -176,7 +196,7 @@ def audit(
     try:
         if READ.intersection(sections):
             with _progress() as advance:
-                run.execute(chosen, jobs, advance)
+                run.execute(chosen, Processes(jobs), advance)
         with _progress() as advance:
             size = mutants or SAMPLE[profile]
             mutation = _mutated(book, run.store, size, jobs, seed, advance) if "mutants" in sections else None

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pebble import ProcessPool
 
@@ -140,6 +140,54 @@ def perform(module: str, job: Job) -> Result:
         return Result("failed", reason=f"{type(error).__name__}: {error}")
 
 
+class Workers(Protocol):
+    """What does jobs: processes of this machine, or of a cluster."""
+
+    def do(self, module: str, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]:
+        """The jobs of a record with what became of them, in the order in which they end."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Some processes of this machine."""
+
+    count: int
+
+    def do(self, module: str, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result]]:
+        with pool(self.count) as processes:
+            try:
+                with _uninterrupted():
+                    waiting: dict[Any, Job] = {
+                        processes.schedule(perform, args=(module, job), timeout=TIME_LIMIT): job for job in jobs
+                    }
+                done: SimpleQueue[Any] = SimpleQueue()  # to wait for any of thousands takes long, each time
+                for future in waiting:
+                    future.add_done_callback(done.put)
+                while waiting:
+                    future = done.get()
+                    yield waiting.pop(future), outcome(future, TIME_LIMIT)
+            except BaseException:
+                processes.stop()  # type: ignore[no-untyped-call]  # pebble leaves it untyped
+                raise
+
+
+def pool(count: int) -> ProcessPool:
+    """Fresh processes, none of which outlives this one."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPool(count, initializer=start_worker, initargs=(os.getpid(),), context=context)
+
+
+def outcome(future: Any, limit: float) -> Result:
+    """What a process returned, or why it returned nothing."""
+    error = future.exception()
+    if error is None:
+        result: Result = future.result()
+        return result
+    if isinstance(error, TimeoutError):
+        return Result("failed", reason=f"no result within {limit:.0f} s")
+    return Result("failed", reason=f"the process died: {type(error).__name__}: {error}")
+
+
 class Run:
     """One run of the checks of some statements: finished results, with the store behind them."""
 
@@ -148,7 +196,7 @@ class Run:
         self.fresh = fresh
         self.results: dict[str, Result] = {}
 
-    def execute(self, ids: Sequence[str], workers: int, progress: Callable[[int, int], None]) -> None:
+    def execute(self, ids: Sequence[str], workers: Workers, progress: Callable[[int, int], None]) -> None:
         """Do the jobs of the statements that the store does not hold; explanations last, for what was refuted.
 
         Checks that are one shard, however large, go first: the last jobs are short ones, and no process waits long.
@@ -197,7 +245,7 @@ class Run:
     def _known(self, job: Job) -> Result | None:
         return self.results.get(job.key) or self.store.load(job.key)
 
-    def _do(self, jobs: Sequence[Job], workers: int, progress: Callable[[int, int], None]) -> None:
+    def _do(self, jobs: Sequence[Job], workers: Workers, progress: Callable[[int, int], None]) -> None:
         missing = []
         for job in jobs:
             stored = None if self.fresh else self.store.load(job.key)
@@ -206,36 +254,7 @@ class Run:
             else:
                 self.results[job.key] = stored
         if missing:
-            for finished, (job, result) in enumerate(self._in_processes(missing, workers), start=1):
+            for finished, (job, result) in enumerate(workers.do(self.book.module, missing), start=1):
                 self.results[job.key] = result
                 self.store.save(job.key, result)
                 progress(finished, len(missing))
-
-    def _in_processes(self, jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Result]]:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPool(workers, initializer=start_worker, initargs=(os.getpid(),), context=context) as pool:
-            try:
-                with _uninterrupted():
-                    waiting: dict[Any, Job] = {
-                        pool.schedule(perform, args=(self.book.module, job), timeout=TIME_LIMIT): job for job in jobs
-                    }
-                done: SimpleQueue[Any] = SimpleQueue()  # to wait for any of thousands takes long, each time
-                for future in waiting:
-                    future.add_done_callback(done.put)
-                while waiting:
-                    future = done.get()
-                    yield waiting.pop(future), _outcome(future)
-            except BaseException:
-                pool.stop()  # type: ignore[no-untyped-call]  # pebble leaves it untyped
-                raise
-
-
-def _outcome(future: Any) -> Result:
-    """What a process returned, or why it returned nothing."""
-    error = future.exception()
-    if error is None:
-        result: Result = future.result()
-        return result
-    if isinstance(error, TimeoutError):
-        return Result("failed", reason=f"no result within {TIME_LIMIT:.0f} s")
-    return Result("failed", reason=f"the process died: {type(error).__name__}: {error}")

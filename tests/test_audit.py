@@ -42,7 +42,7 @@ from proofs_checks.mutation import (
 )
 from proofs_checks.record import Part, Statement
 from proofs_checks.recorded import identified
-from proofs_checks.runner import Book, Run
+from proofs_checks.runner import Book, Processes, Run
 from proofs_checks.softmax_attention import LARGEST_VALUE
 from proofs_checks.store import Store
 from proofs_checks.trial import Result
@@ -81,7 +81,7 @@ def run(shared: Callable[[str], AbstractContextManager[Path]]) -> Run:
     """A quick run of all paths, with what `test_runner` has run of them."""
     with shared("planted") as folder:
         run = Run(Book.open("tests.planted"), Store(folder), profile="quick", seed=0)
-        run.execute((*PATHS.values(), *CONTROL), 2, lambda done, total: None)
+        run.execute((*PATHS.values(), *CONTROL), Processes(2), lambda done, total: None)
         return run
 
 
@@ -162,7 +162,7 @@ def test_hypotheses_that_nothing_meets_are_a_fault(run: Run) -> None:
     id = "trouble/discards-all"
     statements[id] = replace(statements[id], assumes=("n > 6",))
     vacuous = Run(Book("tests.planted", statements), run.store, profile="quick", seed=0)
-    vacuous.execute((id,), 1, lambda done, total: None)
+    vacuous.execute((id,), Processes(1), lambda done, total: None)
     found = of(vacuous, id)
     assert [(m.hypotheses, m.instance, m.valid) for m in found.met] == [(("n > 6",), {}, 0)]
     assert found.faults("quick")

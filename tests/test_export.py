@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from proofs_checks import export
 from proofs_checks.judgement import Judgement, differences, judge, summary
 from proofs_checks.record import EvidenceKind, PartKind, Role, StatementKind
-from proofs_checks.runner import PROFILES, Book, Run
+from proofs_checks.runner import PROFILES, Book, Processes, Run
 from proofs_checks.store import Store
 from proofs_checks.trial import Outcome
 from proofs_checks.verdict import STANDINGS, WORDS
@@ -41,7 +41,7 @@ Found = tuple[dict[str, Judgement], Run]
 
 def found(folder: Path, record: str, ids: tuple[str, ...]) -> Found:
     run = Run(Book.open(record), Store(folder), profile="quick", seed=0)
-    run.execute(ids, 2, lambda done, total: None)
+    run.execute(ids, Processes(2), lambda done, total: None)
     judged = judge(run.book, run)
     return {id: judged[id] for id in ids}, run
 

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from proofs_checks import command_line, comparison, export, report
 from proofs_checks.audit import audit, reference_digest
 from proofs_checks.judgement import Judgement, judge
-from proofs_checks.runner import Book, Run
+from proofs_checks.runner import Book, Processes, Run
 from proofs_checks.store import FOLDER, Store
 from proofs_checks.terminal import FAULTS, latex
 from proofs_checks.verdict import STANDINGS, descendants
@@ -71,7 +71,7 @@ def run(shared: Callable[[str], AbstractContextManager[Path]]) -> Run:
         return whole
     with shared("report") as folder:
         done = Run(BOOK, Store(folder), profile="quick", seed=0)
-        done.execute(IDS, 2, lambda *_: None)
+        done.execute(IDS, Processes(2), lambda *_: None)
     return done
 
 

@@ -13,7 +13,7 @@ import pytest
 from proofs_checks import runner
 from proofs_checks.evidence import Evidence
 from proofs_checks.judgement import Judgement, judge
-from proofs_checks.runner import Book, Run
+from proofs_checks.runner import Book, Processes, Run
 from proofs_checks.store import Store
 from tests import planted
 
@@ -76,7 +76,7 @@ def run(folder: Path, *, profile: str = "quick", seed: int = 0, fresh: bool = Fa
 def executed(folder: Path, ids: Sequence[str], *, workers: int = 2, **settings: Any) -> tuple[Run, Progress]:
     progress = Progress()
     done = run(folder, **settings)
-    done.execute(ids, workers, progress)
+    done.execute(ids, Processes(workers), progress)
     return done, progress
 
 
@@ -205,7 +205,7 @@ def test_imported_modules_change_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.syspath_prepend(tmp_path)
     plain, _ = executed(tmp_path / "plain", ids)
     crowded = Run(Book.open("crowded_record"), Store(tmp_path / "crowded"), profile="quick", seed=0)
-    crowded.execute(ids, 2, Progress())
+    crowded.execute(ids, Processes(2), Progress())
     assert as_json(plain, ids) == as_json(crowded, ids)
 
 
