@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis.errors import NoSuchExample
 
+import reference
 from proofs_checks.equation import EquationTrial
 from proofs_checks.evidence import Evidence
 from proofs_checks.instances import Instance
 from proofs_checks.property import PropertyTrial
 from proofs_checks.record import Check, Form, Part, Statement
-from proofs_checks.recorded import is_recorded
+from proofs_checks.recorded import identified, is_recorded
 from proofs_checks.runner import Address, Run
 
 if TYPE_CHECKING:
     from proofs_checks.mutation import Mutation
 
-SCHEMA = "altgrad-audit/1"
+SCHEMA = "altgrad-audit/2"
 SECTIONS = ("planted", "mutants", "hypotheses", "independence", "slack")
 READ = {"planted", "hypotheses", "slack"}  # from the results of a run
 OPERANDS = ("X", "W", "W_V", "G")
@@ -118,7 +121,7 @@ def audit(run: Run, ids: Sequence[str], mutation: Mutation | None, only: Collect
     found = [(a, *a.find(record), run.evidence(a)) for a in addresses]
     with_evidence = [(a, s, p, f, c, e) for a, s, p, f, c, e in found if e is not None]
     return Audit(
-        planted=tuple(planted(run, a) for a in addresses if "planted" in only),
+        planted=tuple(planted(run, a, e) for a, *_, e in found if "planted" in only),
         met=tuple(m for one in with_evidence if "hypotheses" in only and (m := met(*one)) is not None),
         slack=tuple(x for one in with_evidence if "slack" in only and (x := slack(*one)) is not None),
         borrowed=borrowed(record.values()) if "independence" in only else {},
@@ -133,10 +136,9 @@ def place(address: Address, part: Part, form: Form) -> str:
     return f"{address.statement}{name}, {form.role}{f': {form.reading}' if form.reading else ''}"
 
 
-def planted(run: Run, address: Address) -> Planted:
+def planted(run: Run, address: Address, e: Evidence | None) -> Planted:
     """The false variants of a check. One whose evidence is read from a file says nothing without a fresh file."""
     _, part, form, check = address.find(run.book.statements)
-    e = run.evidence(address)
     unread = is_recorded(check.trial) and (e is None or e.outcome == "open")
     became: dict[str, str] = {}
     for name, result in run.variants(address).items():
@@ -205,8 +207,10 @@ def results(found: Audit, run: Run) -> dict[str, Any]:
     m = found.mutation
     return {
         "schema": SCHEMA,
+        "date": datetime.now(UTC).date().isoformat(),
         "profile": run.profile,
         "seed": run.seed,
+        "reference": reference_digest(),
         "faults": found.faults(run.profile),
         "planted": [asdict(p) for p in found.planted],
         "met": [asdict(x) for x in found.met],
@@ -214,6 +218,11 @@ def results(found: Audit, run: Run) -> dict[str, Any]:
         "borrowed": found.borrowed,
         "mutation": None if m is None else _mutation(m),
     }
+
+
+def reference_digest() -> str:
+    """A fingerprint of the code that mutants change: all modules of `reference/`."""
+    return identified(*(f"{reference.__name__}.{module.name}" for module in iter_modules(reference.__path__)))
 
 
 def _mutation(m: Mutation) -> dict[str, Any]:

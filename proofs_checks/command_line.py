@@ -7,7 +7,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
@@ -25,7 +25,7 @@ from proofs_checks import export, terminal
 from proofs_checks.audit import READ, SAMPLE
 from proofs_checks.audit import audit as audited
 from proofs_checks.audit import results as audit_results
-from proofs_checks.judgement import differences, judge
+from proofs_checks.judgement import Judgement, differences, judge
 from proofs_checks.runner import PROFILES, RECORD, Book, Processes, Run, Workers
 from proofs_checks.store import FOLDER, Store
 from reference.errors import AltgradError
@@ -56,6 +56,10 @@ class ReportForm(StrEnum):
 
     html = "html"
     markdown = "markdown"
+    json = "json"
+
+
+SUFFIXES = {ReportForm.html: "html", ReportForm.markdown: "md", ReportForm.json: "json"}
 
 
 class FastMethod(StrEnum):
@@ -112,8 +116,8 @@ def verify(
     chosen = _known(book, ids or list(book.statements))
     if record_baseline and len(chosen) < len(book.statements):
         _refuse("--record-baseline needs a run of all statements")
-    if json is not None and (json.is_dir() or not json.absolute().parent.is_dir()):
-        _refuse(f"--json {json}: needs the name of a file in a folder that exists")
+    if json is not None:
+        _check_writable("--json", json)
     console = Console()
     run = Run(book, _store(), profile=profile, seed=seed, fresh=fresh)
     with _progress() as advance:
@@ -135,7 +139,7 @@ def verify(
     terminal.print_failures(console, shown.values())
     terminal.print_counts(console, shown.values())
     if json is not None:
-        export.write(json, export.results(shown, run))
+        export.write_results(json, shown, run)
     if record_baseline:
         if any(j.failures for j in judged.values()):
             _refuse("--record-baseline needs a run in which no check failed")
@@ -184,8 +188,8 @@ def audit(
     book = Book.open(record)
     chosen = _known(book, ids or list(book.statements))
     sections = {str(section) for section in only or Section}
-    if json is not None and (json.is_dir() or not json.absolute().parent.is_dir()):
-        _refuse(f"--json {json}: needs the name of a file in a folder that exists")
+    if json is not None:
+        _check_writable("--json", json)
     if "mutants" in sections and not find_spec("cosmic_ray"):
         _refuse("the mutants need the extra `audit`: pip install 'altgrad[audit]'; or leave them out by --only")
     run = Run(book, _store(), profile=profile, seed=seed)
@@ -233,31 +237,48 @@ def show(
 @app.command()
 def report(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to; else altgrad-report.html or .md.")
+        Path | None, typer.Option("--output", "-o", help="Where to; else altgrad-report.html, .md or .json.")
     ] = None,
-    form: Annotated[ReportForm, typer.Option("--format", help="A page, or text for a review form.")] = ReportForm.html,
+    form: Annotated[
+        ReportForm, typer.Option("--format", help="A page, text for a review form, or what verify --json writes.")
+    ] = ReportForm.html,
+    against: Annotated[
+        Path | None, typer.Option(help="Also show what changed since these results, of verify --json.")
+    ] = None,
     profile: Annotated[Profile, typer.Option(help="Whose results to show.")] = Profile.quick,
     seed: Seed = 0,
     record: RecordModule = RECORD,
 ) -> None:
     """Write one file for reviewers from what verify left: verdicts, findings, dependencies, all evidence.
 
-    The page needs no network. JSON is what `altgrad verify --json` writes. Nothing is checked again here.
+    The page needs no network. Nothing is checked again here. The schema of JSON is proofs_checks/verify.schema.json.
     """
-    try:
-        from proofs_checks import report as pages  # noqa: PLC0415  # an extra
-    except ModuleNotFoundError as error:
-        _refuse(f"report needs {error.name}: pip install 'altgrad[report]'")
+    path = output or Path(f"altgrad-report.{SUFFIXES[form]}")
+    _check_writable("--output", path)
+    if against is not None and form == ReportForm.json:
+        _refuse("--against goes with --format html or markdown: JSON holds the results of one run")
+    with _refusals():
+        write = export.write_results if form == ReportForm.json else _written(form, against)
     book = Book.open(record)
     run = Run(book, _store(), profile=profile, seed=seed)
     judged = judge(book, run)
     if not any(j.evidence for j in judged.values()):
         _refuse(f"there are no fresh results of profile {profile} and seed {seed}: run altgrad verify first")
-    path = output or Path(f"altgrad-report.{'md' if form == ReportForm.markdown else 'html'}")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        _refuse(f"--output {path}: needs the name of a file in a folder that exists")
-    path.write_text((pages.markdown if form == ReportForm.markdown else pages.html)(judged, run), encoding="utf-8")
+    write(path, judged, run)
     Console().print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _written(form: ReportForm, against: Path | None) -> Callable[[Path, dict[str, Judgement], Run], None]:
+    """What writes the report as HTML or Markdown: it is an extra, and loaded only here."""
+    from proofs_checks import comparison, report  # noqa: PLC0415
+
+    old = None if against is None else comparison.load(against)
+    make = report.markdown if form == ReportForm.markdown else report.html
+
+    def write(path: Path, judged: dict[str, Judgement], run: Run) -> None:
+        path.write_text(make(judged, run, old), encoding="utf-8")
+
+    return write
 
 
 @app.command()

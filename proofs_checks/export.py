@@ -74,6 +74,11 @@ def write(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def write_results(path: Path, judged: Mapping[str, Judgement], run: Run) -> None:
+    """Write everything a run found (schema: `verify.schema.json`)."""
+    write(path, results(judged, run))
+
+
 def load_baseline(profile: str) -> dict[str, dict[str, str]]:
     """The recorded verdicts and derivations of a profile; empty if none were recorded."""
     path = _baseline()

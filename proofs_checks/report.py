@@ -6,19 +6,22 @@ needs no network: mathematics is MathML, plots and the graph are SVG, and the li
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import networkx as nx
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from latex2mathml.converter import convert
-from matplotlib.figure import Figure
-from matplotlib.style import context
 
+from proofs_checks import pictures
+from proofs_checks.audit import FACTORS, audit
+from proofs_checks.audit import counts as counted
+from proofs_checks.audited import AGAIN, is_stale, kept
+from proofs_checks.comparison import Results, changes
 from proofs_checks.digest import packages
-from proofs_checks.export import version_of_altgrad
+from proofs_checks.export import results, version_of_altgrad
 from proofs_checks.judgement import Judgement, PartJudgement
 from proofs_checks.record import Statement
 from proofs_checks.runner import Run
@@ -35,8 +38,8 @@ SIGNS = {
     "not checked": ("–", "not checked", "none"),
     "refuted": ("✗", "refuted", "refuted"),
 }
-WIDTH, HEIGHT, GAP = 116, 22, 8  # of a node of the graph, and between nodes
-COLUMN, ROW = 172, HEIGHT + GAP  # from one layer of the graph to the next, from one node of a layer to the next
+WIDTH, HEIGHT, GAP = 136, 22, 8  # of a node of the graph, and between nodes
+COLUMN, ROW = 192, HEIGHT + GAP  # from one layer of the graph to the next, from one node of a layer to the next
 
 
 @dataclass(frozen=True)
@@ -52,17 +55,17 @@ class Node:
     conditional: bool  # something that its derivation passes through is refuted, or lacks a hypothesis
 
 
-def html(judged: Mapping[str, Judgement], run: Run) -> str:
-    """The report as one page. Cost: some seconds."""
-    return _render("report.html", judged, run)
+def html(judged: Mapping[str, Judgement], run: Run, old: Results | None = None) -> str:
+    """The report as one page, with what changed since the older results. Cost: some seconds."""
+    return _render("report.html", judged, run, old)
 
 
-def markdown(judged: Mapping[str, Judgement], run: Run) -> str:
+def markdown(judged: Mapping[str, Judgement], run: Run, old: Results | None = None) -> str:
     """The same for a review form, without what only a page can show."""
-    return _render("report.md", judged, run)
+    return _render("report.md", judged, run, old)
 
 
-def _render(template: str, judged: Mapping[str, Judgement], run: Run) -> str:
+def _render(template: str, judged: Mapping[str, Judgement], run: Run, old: Results | None) -> str:
     page = Environment(
         loader=PackageLoader("proofs_checks"),
         autoescape=template.endswith(".html"),
@@ -71,8 +74,10 @@ def _render(template: str, judged: Mapping[str, Judgement], run: Run) -> str:
         lstrip_blocks=True,
     )
     record = {id: j.statement for id, j in judged.items()}
+    tried, last = audit(run, list(judged), None, {"planted", "slack"}), kept()
     return page.get_template(template).render(
         judged=judged.values(),
+        judged_by_id=judged,
         record=record,
         sections={j.statement.section: SECTIONS.get(j.statement.section, "") for j in judged.values()},
         counts=counts(judged),
@@ -82,8 +87,16 @@ def _render(template: str, judged: Mapping[str, Judgement], run: Run) -> str:
         edges=edges(nodes, record),
         size=(max(n.x for n in nodes) + WIDTH + GAP, max(n.y for n in nodes) + HEIGHT + GAP),
         box=(WIDTH, HEIGHT),
-        plot=slack(judged) if template.endswith(".html") else "",
+        pictures=pictures,
+        became=counted(tried.planted),
+        slack=sorted(tried.slack, key=lambda x: x.largest),
+        divided={c: sum(x.survives == c for x in tried.slack) for c in FACTORS},
+        audit=last,
+        stale=last is not None and is_stale(last),
+        again=AGAIN,
         planted=planted(judged),
+        old=old,
+        changes=[] if old is None else changes(old, results(judged, run)),
         run=run,
         version=version_of_altgrad(),
         packages=packages(frozenset({run.book.module, "proofs_checks.runner"})),
@@ -129,6 +142,7 @@ def anchor(id: str) -> str:
     return id.replace("/", "-").replace(" ", "-")
 
 
+@cache
 def mathml(source: str) -> str:
     """LaTeX as MathML, in a block of its own."""
     return str(convert(source, display="block"))
@@ -162,28 +176,3 @@ def edges(nodes: list[Node], record: Mapping[str, Statement]) -> list[tuple[Node
     """From what is used to what uses it."""
     places = {node.id: node for node in nodes}
     return [(places[used], node) for node in nodes for used in record[node.id].uses if used in places]
-
-
-# --- the plot
-
-
-def slack(judged: Mapping[str, Judgement]) -> str:
-    """Largest measured/bound of each piece of evidence that has one, by section, as SVG."""
-    rows: dict[str, list[float]] = {}
-    for j in judged.values():
-        held = (e for p in j.parts for f in p.forms if f.verdict.holds for e in f.evidence)
-        rows.setdefault(j.statement.section, []).extend(e.worst for e in held if e.worst)
-    shown = [(section, ratios) for section, ratios in rows.items() if ratios]
-    figure = Figure(figsize=(7, 0.3 * len(shown) + 0.8))
-    axes = figure.subplots()
-    for row, (_, ratios) in enumerate(shown):
-        axes.plot(ratios, [row] * len(ratios), "|", color="C0", markersize=10)
-    axes.axvline(1, color="C3", linewidth=1)
-    axes.set(xscale="log", xlabel="largest measured/bound of a check (1: attained)")
-    axes.set_yticks(range(len(shown)), [section for section, _ in shown])
-    axes.invert_yaxis()
-    figure.tight_layout()
-    text = io.StringIO()
-    with context({"svg.fonttype": "none", "svg.hashsalt": "altgrad"}):
-        figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
-    return text.getvalue()[text.getvalue().index("<svg") :]

@@ -14,8 +14,20 @@ import pytest
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from proofs_checks import command_line, mutation, runner
-from proofs_checks.audit import FACTORS, SCHEMA, SECTIONS, Audit, audit, counts, divisor, mutation_faults, results
+from proofs_checks import command_line, mutation, recorded, runner
+from proofs_checks.audit import (
+    FACTORS,
+    SCHEMA,
+    SECTIONS,
+    Audit,
+    audit,
+    counts,
+    divisor,
+    mutation_faults,
+    reference_digest,
+    results,
+)
+from proofs_checks.digest import module_digest
 from proofs_checks.judgement import Judgement, judge
 from proofs_checks.mutation import (
     ROOT,
@@ -29,6 +41,7 @@ from proofs_checks.mutation import (
     source,
 )
 from proofs_checks.record import Part, Statement
+from proofs_checks.recorded import identified
 from proofs_checks.runner import Book, Processes, Run
 from proofs_checks.softmax_attention import LARGEST_VALUE
 from proofs_checks.store import Store
@@ -334,6 +347,21 @@ def test_figures_fit_their_schema_and_nothing_else(run: Run) -> None:
         part["other"] = 1
         assert not check.is_valid(data)
         del part["other"]
+
+
+def test_figures_are_of_the_code_that_mutants_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fingerprint follows every module of `reference/`."""
+    now, changed = reference_digest(), []
+    for module in SUITES:
+        name = f"reference.{module}"
+        monkeypatch.setattr(
+            recorded, "module_digest", lambda other, name=name: "changed" if other == name else module_digest(other)
+        )
+        identified.cache_clear()
+        changed.append(reference_digest())
+    monkeypatch.undo()
+    identified.cache_clear()
+    assert len({now, *changed}) == 1 + len(SUITES)
 
 
 @pytest.mark.parametrize(("ids", "status"), [(("true/G.3",), 0), (("true/G.3", "trouble/true-variant"), 1)])

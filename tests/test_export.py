@@ -110,7 +110,7 @@ def test_schema_is_one() -> None:
 
 def test_schema_names_every_key() -> None:
     described = list(objects(SCHEMA))
-    assert len(described) == 8
+    assert len(described) == 9
     for schema in described:
         assert schema["additionalProperties"] is False
         assert set(schema.get("required", ())) == set(schema.get("properties", ()))
@@ -201,6 +201,14 @@ def test_no_value_can_be_out_of_its_range(sample: Any, sort: str, key: str, valu
     mutated = deepcopy(sample)
     at(mutated, path)[key] = value
     assert not VALIDATOR.is_valid(mutated)
+
+
+def test_a_counterexample_may_be_of_a_family(sample: Any) -> None:
+    [path] = [path for keys, path in one_of_each(sample).items() if "where" in keys]
+    mutated = deepcopy(sample)
+    for sizes, valid in (({"n": 4, "d": 3}, True), ({"n": 0}, False), ({"n": 1 / 2}, False)):
+        at(mutated, path)["operands"] = sizes
+        assert VALIDATOR.is_valid(mutated) == valid
 
 
 def test_only_a_refutation_has_a_counterexample(sample: Any) -> None:

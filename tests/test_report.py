@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import escape
 from typer.testing import CliRunner
 
-from proofs_checks import command_line, report
+from proofs_checks import command_line, comparison, export, report
+from proofs_checks.audit import audit, reference_digest
 from proofs_checks.judgement import Judgement, judge
 from proofs_checks.runner import Book, Processes, Run
-from proofs_checks.store import Store
+from proofs_checks.store import FOLDER, Store
 from proofs_checks.terminal import FAULTS, latex
 from proofs_checks.verdict import STANDINGS, descendants
 
@@ -63,7 +65,10 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(shared: Callable[[str], AbstractContextManager[Path]]) -> Run:
-    """Results of a few statements."""
+    """Results of a few statements; of all, where `make verify` left them."""
+    whole = Run(BOOK, Store(ROOT / FOLDER), profile="quick", seed=0)
+    if not any(whole.missing(id) for id in IDS):
+        return whole
     with shared("report") as folder:
         done = Run(BOOK, Store(folder), profile="quick", seed=0)
         done.execute(IDS, Processes(2), lambda *_: None)
@@ -73,6 +78,12 @@ def run(shared: Callable[[str], AbstractContextManager[Path]]) -> Run:
 @pytest.fixture(scope="module")
 def judged(run: Run) -> dict[str, Judgement]:
     return judge(BOOK, run)
+
+
+@pytest.fixture(scope="module")
+def alone(judged: dict[str, Judgement]) -> dict[str, Judgement]:
+    """One statement, on which a report is quickly made."""
+    return {"G.3": replace(judged["G.3"], statement=replace(judged["G.3"].statement, uses=()))}
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +213,72 @@ def test_equal_results_give_equal_bytes(judged: dict[str, Judgement], run: Run, 
     assert report.html(judged, run) == text
 
 
+def test_what_changed_is_in_the_page_and_in_markdown(alone: dict[str, Judgement], run: Run, text: str) -> None:
+    old = export.results(alone, run)
+    assert "What changed" not in text
+    assert "<p>Nothing.</p>" in report.html(alone, run, old)
+    assert "statements: nothing." in report.markdown(alone, run, old)
+    (changed,) = old["statements"]
+    changed["derivation"] = "was | <b>other</b>"
+    row = "<tr><td>G.3</td><td>derivation</td><td>was | &lt;b&gt;other&lt;/b&gt;</td>"
+    assert row in report.html(alone, run, old)
+    assert r"| G.3 | derivation | was \| <b>other</b> |" in report.markdown(alone, run, old)
+
+
+MUTATION = {
+    "made": 40, "killed": 37, "explained": ["a"], "interval": [0.8, 0.975],
+    "modules": {"low_rank": {"made": 40, "killed": 37}},
+}  # fmt: skip
+AUDIT = {"date": "2000-01-01", "profile": "deep", "seed": 0, "faults": ["<low>"], "mutation": MUTATION}
+
+
+@pytest.mark.parametrize(
+    ("kept", "said", "unsaid"),
+    [
+        (None, ["altgrad audit --profile deep"], ["2000-01-01", "stale: "]),
+        (
+            AUDIT | {"reference": reference_digest(), "mutation": None},
+            ["altgrad audit --profile deep"],
+            ["2000-01-01"],
+        ),
+        (AUDIT | {"reference": reference_digest()}, ["2000-01-01", "80.0 %", "97.5 %"], ["stale: ", "altgrad audit"]),
+        (AUDIT | {"reference": "other"}, ["2000-01-01", "stale: the code has changed since"], ["altgrad audit"]),
+    ],
+)
+def test_the_audit_is_shown_with_its_day_and_whether_it_is_stale(
+    alone: dict[str, Judgement],
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: Any,
+    said: list[str],
+    unsaid: list[str],
+) -> None:
+    monkeypatch.setattr(report, "kept", lambda: kept)
+    page = report.html(alone, run).partition('id="audit"')[2].partition('id="plots"')[0]
+    text = report.markdown(alone, run).partition("## Audit")[2].partition("| bound")[0]
+    for form in (page, text):
+        assert all(words in form for words in said)
+        assert not any(words in form for words in unsaid)
+    if kept and kept["mutation"]:
+        assert "&lt;low&gt;" in page
+        assert "<tr><td>low_rank</td><td>40</td><td>37</td></tr>" in page
+
+
+def test_every_bound_has_its_slack(text: str, judged: dict[str, Judgement], run: Run) -> None:
+    found = audit(run, list(judged), None, {"slack"}).slack
+    assert found
+    table = text.partition('id="slack"')[2].partition('id="audit"')[0]
+    assert [where.partition("<")[0] for where in table.split("<tr><td>")[1:]] == [
+        str(escape(x.where)) for x in sorted(found, key=lambda x: x.largest)
+    ]
+
+
+def test_every_plot_is_described(text: str) -> None:
+    described = re.findall(r'role="img" aria-label="([^"]+)"', text)
+    assert len(described) == text.count("<svg") - 1  # the links of the graph describe it
+    assert all(len(words) > 20 for words in described)
+
+
 # --- the command
 
 
@@ -217,13 +294,26 @@ def test_without_results_it_says_what_to_run(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.glob("*report*")) == []
 
 
-def test_it_writes_where_it_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_writes_where_it_is_told(
+    alone: dict[str, Judgement], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command_line, "_store", lambda: run.store)
+    monkeypatch.setattr(command_line, "judge", lambda book, run: alone)
+    found = export.results(alone, run)
     assert called().exit_code == 0
     assert Page((tmp_path / "altgrad-report.html").read_text("utf-8")).ids
     assert called("--format", "markdown", "-o", "found.md").exit_code == 0
     assert (tmp_path / "found.md").read_text("utf-8").startswith("# arXiv 2408.13233v2")
+    assert called("--format", "json").exit_code == 0
+    assert comparison.changes(comparison.load(tmp_path / "altgrad-report.json"), found) == []
+    assert called("--against", "altgrad-report.json").exit_code == 0
+    assert "What changed" in (tmp_path / "altgrad-report.html").read_text("utf-8")
+    refused = called("--against", "found.md")
+    assert refused.exit_code == command_line.BAD_USAGE
+    assert "altgrad: report: found.md is no JSON" in refused.output
+    refused = called("--against", "altgrad-report.json", "--format", "json")
+    assert refused.exit_code == command_line.BAD_USAGE
     refused = called("-o", "no/such/folder.html")
     assert refused.exit_code == command_line.BAD_USAGE
     assert "needs the name of a file in a folder that exists" in refused.output
