@@ -27,6 +27,7 @@ nitpick_ignore_regex = [("py:.*", ".*")]  # Python's and NumPy's own names have 
 html_theme = "pydata_sphinx_theme"
 # The list of pages beside a page: not where there is none, nor where code needs the room.
 html_sidebars = {page: [] for page in ("index", "tour", "testers", "api", "architecture", "modules/*")}
+html_context = {"default_mode": "auto"}  # light or dark, as the reader has it
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"

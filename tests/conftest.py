@@ -13,6 +13,11 @@ from hypothesis import Phase, settings
 
 # How a skip's reason begins: why that skip is right.
 EXPECTED_SKIPS: dict[str, str] = {"no CUDA device": "tests/test_gpu_device.py needs one, and most machines have none"}
+if not os.environ.get("ALTGRAD_BROWSER"):  # set where both are known to be there
+    EXPECTED_SKIPS |= {
+        "no browser": "tests/test_browser.py needs Chromium and its driver, which are the system's",
+        "no site": "tests/test_browser.py looks at the site where `make docs` has built it",
+    }
 
 # No deadline: how long an example takes says nothing about whether a statement holds.
 settings.register_profile("default", deadline=None)
