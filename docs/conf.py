@@ -9,7 +9,7 @@ project = "altgrad"
 html_title = "altgrad"
 copyright = "altgrad contributors"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "docs.ext.annotated", "docs.ext.mathml", "docs.ext.offline"]
-exclude_patterns = ["_build", "conf.py", "examples", "ext", "lessons/solutions"]
+exclude_patterns = ["_build", "conf.py", "examples", "ext", "lessons/solutions", "screenshots.py"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # so that links to a section are checked too
