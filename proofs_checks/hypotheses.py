@@ -2,7 +2,8 @@
 
 A hypothesis points to a form of a part that does without it and to one that has it. Nothing here can name an answer:
 
-- *needed*: without it the claim is refuted, and with it it holds. The counterexample is the witness.
+- *needed*: without it the claim is refuted, and with it it holds. The counterexample is the witness. Some such
+  hypothesis is needed, then: a weaker one than that of the form which has it may do.
 - *not needed*: without it the claim holds.
 - *undecided*: neither, or no form on record does without it.
 """
@@ -76,8 +77,8 @@ def answer(asked: Hypothesis, judged: Mapping[str, Judgement]) -> Answer:
 
 
 BITS = "entries of O(log n) bits"
-BOUND = "a bound on the scores, |scores| ≤ B = o(log n)"
-SMOOTH = "φ′ Lipschitz"
+BOUND = "a bound on the scores"
+SMOOTH = "a smooth φ"
 EXACT = "exact forward values, so that G_i is exact"
 
 
@@ -101,7 +102,9 @@ def _exact(statement: str, part: str) -> tuple[Hypothesis, ...]:
 
 def _fixed_depth(statement: str, part: str) -> Hypothesis:
     without = At(statement, part, "printed", "m = log2 n, the same error")
-    return Hypothesis(statement, "m fixed, for m = n^{o(1)}", without, At(statement, part, "hypothesis"))
+    return Hypothesis(
+        statement, "a bound on m below n^{o(1)}, one error for all layers", without, At(statement, part, "hypothesis")
+    )
 
 
 def _later_layers(statement: str, part: str) -> Hypothesis:
@@ -138,7 +141,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     ),
     Hypothesis(
         "C.13",
-        "1/d in the scores, where entries are bounded",
+        "1/d in the scores or a bound on them, where no entry is above 1",
         At("C.13", "rank", "printed", "as C.6 prints them"),
         At("C.13", "rank", "hypothesis"),
     ),
@@ -198,14 +201,16 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
 )
 
 
+def asked_of(statement: str) -> tuple[Hypothesis, ...]:
+    """The hypotheses of a statement that were asked about."""
+    return tuple(asked for asked in HYPOTHESES if asked.statement == statement)
+
+
 def table(judged: Mapping[str, Judgement]) -> str:
-    """All hypotheses with their answers, as a table in Markdown."""
+    """All hypotheses with their answers, as a table in Markdown; a line for each."""
     rows = ["| statement | hypothesis | answer | from |", "| --- | --- | --- | --- |"]
     for asked in HYPOTHESES:
         found = answer(asked, judged)
-        rows.append(f"| {' | '.join(_cell(x) for x in (asked.statement, asked.text, found.word, found.reason))} |")
+        cells = (asked.statement, asked.text, found.word, found.reason)
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
