@@ -23,6 +23,7 @@ PAGE = (ROOT / "docs" / "hypotheses.md").read_text(encoding="utf-8")
 ASKED = next(h for h in HYPOTHESES if (h.statement, h.text) == ("C.18", "n ≥ d"))
 WITNESS = Evidence(
     kind="property",
+    claim="C.18",
     outcome="refutes",
     counterexample=Counterexample({"X": [[1]]}, "entry (1, 1)", "1", "2", "balls", "the smallest", ("1 + 1",)),
 )
@@ -57,7 +58,8 @@ def worth(judged: dict[str, Judgement], at: At, word: str) -> dict[str, Judgemen
 @pytest.mark.parametrize("given", [*HOLDING, "undecided", "not checked", "refuted"])
 @pytest.mark.parametrize("without", [*HOLDING, "undecided", "not checked", "refuted"])
 def test_the_answer_follows_both_verdicts(unseen: dict[str, Judgement], without: str, given: str) -> None:
-    assert ASKED.without and ASKED.given
+    assert ASKED.without
+    assert ASKED.given
     judged = worth(worth(unseen, ASKED.without, without), ASKED.given, given)
     decided = "needed" if given in HOLDING and without == "refuted" else "undecided"
     got = answer(ASKED, judged)
@@ -92,6 +94,6 @@ def test_the_page_has_the_answers_that_are_computed(found: dict[str, Judgement])
     assert len(shown) == len(computed)
     assert shown[:2] == computed[:2]
     for asked, page, now in zip(HYPOTHESES, shown[2:], computed[2:], strict=True):
-        assert page.startswith(f"| {asked.statement} | "), page
+        assert page.split(" | ")[:2] == now.split(" | ")[:2]
         if not any(at and at.of(found).missing for at in (asked.without, asked.given)):
             assert page == now
