@@ -231,7 +231,9 @@ def show(
     (chosen,) = _known(book, [id])
     runs = [Run(book, Store(), profile=profile, seed=seed) for profile in reversed(PROFILES)]
     best = min(runs, key=lambda run: run.missing(chosen))
-    terminal.print_statement(Console(), judge(book, best)[chosen], book.statements, seed)
+    judged = judge(book, best)
+    terminal.print_statement(Console(), judged[chosen], book.statements, seed)
+    terminal.print_hypotheses(Console(), chosen, judged)
 
 
 @app.command()

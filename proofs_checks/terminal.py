@@ -16,6 +16,7 @@ from rich.table import Table
 
 from proofs_checks.audit import FACTORS, Audit, counts
 from proofs_checks.evidence import Evidence
+from proofs_checks.hypotheses import answer, asked_of
 from proofs_checks.judgement import FormJudgement, Judgement, PartJudgement
 from proofs_checks.record import Claim, Statement
 from proofs_checks.recorded import is_recorded
@@ -276,6 +277,15 @@ def print_statement(console: Console, j: Judgement, record: Mapping[str, Stateme
         command = f"altgrad verify {quoted(s.id)}" + (f" --seed {seed}" if seed else "")
         console.print()
         say(console, f"{j.missing} checks have no fresh evidence. To make it: {command}")
+
+
+def print_hypotheses(console: Console, id: str, judged: Mapping[str, Judgement]) -> None:
+    """Whether the hypotheses of a statement are needed, as far as the verdicts on record tell."""
+    for asked in asked_of(id):
+        found = answer(asked, judged)
+        console.print()
+        say(console, f"hypothesis: {asked.text}: {found.word}")
+        say(console, found.reason, 2)
 
 
 def _print_fault(console: Console, p: PartJudgement) -> None:
