@@ -99,6 +99,18 @@ class ThreeHalves(Rows):
         return 1 / (self.n * arb(self.n).sqrt())
 
 
+class Cubed(Rows):
+    """Within n^{−3} of f."""
+
+    @property
+    def error(self) -> arb:
+        return arb(1) / self.n**3
+
+
+class EnoughForCubed(Enough, Cubed):
+    pass
+
+
 class EnoughForThird(Enough, Third):
     pass
 
@@ -141,6 +153,16 @@ def small_signs(d: int) -> ThreeHalves:
     return EnoughForThreeHalves.of(2**d, d, X=all_signs(d), W=identity(d), scale=Fraction(1, 8 * d))
 
 
+def orthogonal(n: int) -> Cubed:
+    """X = I and W = n I, d = n: with 1/d a score of 1 of each row with itself, and of 0 with all others."""
+    return Cubed.of(n, n, X=identity(n), W=[[n * x for x in row] for row in identity(n)], scale=Fraction(1, n))
+
+
+def on_a_line(n: int) -> Cubed:
+    """Rows i/n and scores of at most 1/64, d = 1. Two columns are enough."""
+    return EnoughForCubed.of(n, 1, X=[[i / n] for i in range(n)], W=[[1 / 64]])
+
+
 SIGNS = FamilyTrial(
     "columns of U1 for ‖U1V1ᵀ − f‖∞ ≤ n^(−3/2)",
     columns,
@@ -156,6 +178,15 @@ PARABOLA = FamilyTrial(
     parabola,
     flat_parabola,
     "entries of at most 18",
+    (4, 8, 16, 32),
+    shown=("n", "d"),
+)
+ORTHOGONAL = FamilyTrial(
+    "columns of U1 for ‖U1V1ᵀ − f‖∞ ≤ n^(−3)",
+    columns,
+    orthogonal,
+    on_a_line,
+    "d = 1",
     (4, 8, 16, 32),
     shown=("n", "d"),
 )

@@ -151,7 +151,12 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         At("C.13", "rank", "printed", "R without a bound"),
         At("C.13", "rank", "hypothesis"),
     ),
-    Hypothesis("C.13", "d = O(log n), for the rank"),
+    Hypothesis(
+        "C.13",
+        "a bound on d, with |scores| ≤ 1",
+        At("C.13", "rank", "printed", "d = n"),
+        At("C.13", "rank", "hypothesis"),
+    ),
     Hypothesis("C.14", "d = O(log n) and h of O(log n) bits, for the bound with its factors", At("C.14", "bound")),
     Hypothesis("C.18", "n ≥ d", At("C.18", "bound"), At("C.18", "bound", "hypothesis")),
     Hypothesis("C.19", f"{BITS}, for the bound with its factors", At("C.19", "bound")),

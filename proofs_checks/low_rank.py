@@ -803,7 +803,8 @@ STATEMENTS: tuple[Statement, ...] = (
                 fault="gap",
                 consequence="R has no bound, and the rank is n: for an error of n^(−3/2) where R = 1, with the scores"
                 " that are printed, and for an error of 1/(3n) with scores X W Xᵀ/d, d = 3 and integer entries of"
-                " O(log n) bits. 4.1, 4.2 and 1.4, which do not even name R, rest on it.",
+                " O(log n) bits. Nor is d bounded: for d = n it is n with scores of at most 1."
+                " 4.1, 4.2 and 1.4, which do not even name R, rest on it.",
                 forms=(
                     gaps.falls(
                         gaps.SIGNS,
@@ -817,6 +818,13 @@ STATEMENTS: tuple[Statement, ...] = (
                         formulas.few_columns,
                         gaps.FALSE_COLUMNS,
                         reading=f"{PAPER_READING}; R without a bound, as it is printed, d = 3",
+                        necessary=gaps.FEW,
+                    ),
+                    gaps.falls(
+                        gaps.ORTHOGONAL,
+                        formulas.few_columns,
+                        gaps.FALSE_COLUMNS,
+                        reading=f"{PAPER_READING}; |scores| ≤ 1, d = n",
                         necessary=gaps.FEW,
                     ),
                     gaps.few("k1 is this rank"),

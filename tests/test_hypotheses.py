@@ -81,7 +81,7 @@ def test_without_evidence_nothing_is_answered(unseen: dict[str, Judgement], aske
 def test_one_form_must_be_meant(unseen: dict[str, Judgement]) -> None:
     for words, count in (("no such words", 0), ("", 2)):
         with pytest.raises(LookupError, match=f"{count} forms on record are meant, one is needed"):
-            At("C.13", "rank", "printed", words).of(unseen)
+            At("C.13", "time", "printed", words).of(unseen)
 
 
 def test_nothing_is_asked_twice() -> None:

@@ -271,11 +271,12 @@ def without_columns(d: int) -> gaps.Rows:
     [
         (gaps.SIGNS, low_rank.few_columns),
         (gaps.PARABOLA, low_rank.few_columns),
+        (gaps.ORTHOGONAL, low_rank.few_columns),
         (gaps.SIGNS_WRITTEN, low_rank.few_entries),
         (gaps.PARABOLA_WRITTEN, low_rank.few_entries),
         (theorems.SECOND_WRITTEN, low_rank.few_entries),
     ],
-    ids=["signs", "parabola", "signs written", "parabola written", "second written"],
+    ids=["signs", "parabola", "orthogonal", "signs written", "parabola written", "second written"],
 )
 def test_controls_are_counted_by_columns_that_suffice(trial: FamilyTrial, claim: Any) -> None:
     for size in trial.sizes:
