@@ -22,6 +22,7 @@ from proofs_checks.audited import AGAIN, is_stale, kept
 from proofs_checks.comparison import Results, changes
 from proofs_checks.digest import packages
 from proofs_checks.export import results, version_of_altgrad
+from proofs_checks.hypotheses import answer, asked_of
 from proofs_checks.judgement import Judgement, PartJudgement
 from proofs_checks.record import Statement
 from proofs_checks.runner import Run
@@ -83,6 +84,7 @@ def _render(template: str, judged: Mapping[str, Judgement], run: Run, old: Resul
         counts=counts(judged),
         signs=SIGNS,
         findings=findings(judged),
+        hypotheses=lambda id: [(asked, answer(asked, judged)) for asked in asked_of(id)],
         nodes=(nodes := graph(judged)),
         edges=edges(nodes, record),
         size=(max(n.x for n in nodes) + WIDTH + GAP, max(n.y for n in nodes) + HEIGHT + GAP),

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from proofs_checks import command_line, comparison, export, report
 from proofs_checks.audit import audit, reference_digest
+from proofs_checks.hypotheses import HYPOTHESES, answer
 from proofs_checks.judgement import Judgement, judge
 from proofs_checks.runner import Book, Processes, Run
 from proofs_checks.store import FOLDER, Store
@@ -101,6 +102,13 @@ def test_every_statement_has_its_place_and_every_link_leads_somewhere(page: Page
     assert len(page.ids) == len(set(page.ids))
     assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
     assert page.open == []
+
+
+def test_hypotheses_stand_at_their_statement(page: Page, judged: dict[str, Judgement]) -> None:
+    for asked in HYPOTHESES:
+        found = answer(asked, judged)
+        said = " ".join(page.articles[report.anchor(asked.statement)].split())
+        assert " ".join(f"{asked.text}: {found.word}. {found.reason}".split()) in said
 
 
 def test_it_needs_no_network_and_is_small(page: Page, text: str) -> None:
