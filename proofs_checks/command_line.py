@@ -35,11 +35,23 @@ if TYPE_CHECKING:
 
 DIFFERS, BAD_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
+FIRST_STEPS = """\b
+First steps:
+  altgrad verify                 all statements on trial: some three minutes
+  altgrad show G.3               one of them, with its counterexample
+  altgrad report                 everything as a page for a reviewer
+  altgrad plan --n 65536 --d 8 --bound 1
+                                 whether the fast gradient pays at a size
+Results are kept in .altgrad of this folder, and used again until the code
+changes. "refuted" is said of what the paper prints; what repairs it is shown
+with it."""
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
     help="Checks every numbered statement of arXiv:2408.13233v2 and says what holds, with evidence.",
+    epilog=FIRST_STEPS,
 )
 
 
@@ -91,7 +103,7 @@ Seed = Annotated[int, typer.Option(min=0, help="All draws follow from it: the sa
 RecordModule = Annotated[str, typer.Option("--record", hidden=True, help="Module that holds the record.")]
 
 
-@app.command()
+@app.command(short_help="Put statements on trial and print their verdicts.")
 def verify(
     ids: Annotated[list[str] | None, typer.Argument(help="Statements to check, such as F.4; all if none.")] = None,
     profile: Annotated[Profile, typer.Option(help="300, 3,000 or 10,000 examples a check.")] = Profile.quick,
@@ -167,7 +179,7 @@ def _workers(scheduler: str, jobs: int) -> Iterator[Workers]:
         yield workers
 
 
-@app.command()
+@app.command(short_help="Try to fool the suite, and say whether that worked.")
 def audit(
     ids: Annotated[list[str] | None, typer.Argument(help="Statements whose checks to audit; all if none.")] = None,
     profile: Annotated[Profile, typer.Option(help="20, 100 or 400 mutants; the checks as verify runs them.")] = (
@@ -220,7 +232,7 @@ def _mutated(book: Book, store: Store, size: int, jobs: int, seed: int, advance:
     return mutation.mutate(book, store, sample, jobs, seed, advance)
 
 
-@app.command()
+@app.command(short_help="Show all that is known of one statement.")
 def show(
     id: Annotated[str, typer.Argument(help="A statement, such as G.3.")],
     seed: Seed = 0,
@@ -236,7 +248,7 @@ def show(
     terminal.print_hypotheses(Console(), chosen, judged)
 
 
-@app.command()
+@app.command(short_help="Write what verify found as a page for reviewers.")
 def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to; else altgrad-report.html, .md or .json.")
@@ -283,7 +295,7 @@ def _written(form: ReportForm, against: Path | None) -> Callable[[Path, dict[str
     return write
 
 
-@app.command()
+@app.command(short_help="Fast gradients of your own matrices, with bounds.")
 def certify(
     file: Annotated[Path, typer.Argument(help="X, W, W_V, G or Q, K, V, G: an .npz, or a folder of .npy files.")],
     output: Annotated[
@@ -322,7 +334,7 @@ def certify(
         raise typer.Exit(DIFFERS)
 
 
-@app.command()
+@app.command(short_help="Say whether the approximation pays at a size.")
 def plan(
     n: Annotated[int | None, typer.Option(help="Rows.")] = None,
     d: Annotated[int | None, typer.Option(help="Width of a head.")] = None,
@@ -371,7 +383,7 @@ def plan(
         plans.show(found, plain, Console())
 
 
-@app.command()
+@app.command(short_help="Run an experiment on the authors' claims.")
 def reproduce(
     name: Annotated[str, typer.Argument(help="One of: " + ", ".join(NAMES) + ".")],
     size: Annotated[Size, typer.Option(help="Seconds, or some minutes.")] = Size.small,

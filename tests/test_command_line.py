@@ -422,7 +422,10 @@ def test_help(invoke: Invoke, arguments: list[str]) -> None:
     assert result.exit_code == 0
     assert "Usage: " in result.stdout
     if arguments[0] == "--help":
-        assert {"verify", "show"} <= set(result.stdout.split())
+        commands, steps = result.stdout.partition("Commands:\n")[2].split("  First steps:\n")
+        listed = {line.split()[0] for line in commands.splitlines() if line}
+        assert {line.split()[1] for line in steps.splitlines() if line.startswith("    altgrad")} <= listed
+        assert "..." not in commands
     if arguments[0] == "verify":
         assert all(f"--{option}" in result.stdout for option in ("profile", "json", "seed", "jobs", "fresh"))
         assert "130 after Ctrl-C" in joined(result.stdout)
