@@ -78,11 +78,11 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path, two: Client, alone: dict[
 def test_jobs_that_die_or_do_not_end_cost_themselves_only(
     tmp_path: Path, two: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "TIME_LIMIT", 10.0)
+    monkeypatch.setattr(runner, "TIME_LIMIT", 6.0)
     deadly = ("trouble/dies", planted.ids(planted.ENDLESS)[0], "true/answer")
     found = [e["reason"] for e in as_json(executed(tmp_path, Cluster(two), deadly), deadly)]
     assert "the process died" in found[0]
-    assert found[1:] == ["no result within 10 s", ""]
+    assert found[1:] == ["no result within 6 s", ""]
 
 
 def test_a_worker_with_other_code_does_no_job() -> None:
