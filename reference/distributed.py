@@ -16,8 +16,8 @@ largest entries, which are the same however the rows are cut.
 and the sums of parts are added in float64, on the way of any number at most one addition for each part. This is
 `Head.parts`, which γ counts.
 
-**Lost workers.** A task depends on its operands alone and leaves them as they are, and the tree has the same shape
-whoever climbs it: what is lost is computed again, to the same bits.
+**Lost workers.** A task depends on its operands alone, wherever they come from, and leaves them as they are, and the
+tree has the same shape whoever climbs it: what is lost is computed again, to the same bits.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import reprlib
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import wraps
 from importlib import import_module
 from itertools import accumulate
 from os import PathLike, fspath
@@ -244,6 +245,21 @@ class Plan:
         return Collected(fast, X, self.problem.W, self.problem.W_V, self.largest, dX, dX_bound)
 
 
+def task(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A task, on copies of its operands: it may change them.
+
+    And what came over a network may begin at an address that is no multiple of its entries' size, where products round
+    in another way than where it was made.
+    """
+
+    @wraps(function)
+    def on_copies(*operands: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*deepcopy(operands))
+
+    return on_copies
+
+
 # --- ranges
 
 
@@ -275,7 +291,7 @@ def _measured(run: Run, problem: Problem, parts: list[Any], lengths: Any) -> tup
     return ranges, values, problem.W.dtype.type(max(high_K.max(), -low_K.min()))
 
 
-@np.errstate(all="ignore")
+@task
 def _extent(problem: Problem, X: FloatArray, G: FloatArray) -> Extent:
     head, n = problem.head(X, G, np.zeros(X.shape[1])), len(X)
     not_finite = [(operand, *_first(array)) for operand, array in (("X", X), ("G", G)) if not np.isfinite(array).all()]
@@ -298,7 +314,7 @@ def _refuse_not_finite(found: list[Extent], lengths: Any) -> None:
         refuse(FUNCTION, operand, f"has {entry} at index {(row, column)}", "finite entries")
 
 
-@np.errstate(all="ignore")
+@task
 def _distances(problem: Problem, centre: FloatArray, middle: FloatArray, X: FloatArray, G: FloatArray) -> Any:
     """What `Fast.distances` and `Fast.of_queries` find of these rows."""
     head = problem.head(X, G, np.zeros(X.shape[1]), len(X))
@@ -373,9 +389,10 @@ class Sums(NamedTuple):
         return self.run.task(_joined)(self.take_in, some)
 
 
+@task
 def _joined(take_in: Callable[[Any, Any], None], sums: list[Any]) -> Any:
-    total = deepcopy(sums[0])
-    for one in sums[1:]:
+    total, *others = sums
+    for one in others:
         take_in(total, one)
     return total
 
@@ -385,7 +402,7 @@ def _add_each(sums: list[FloatArray], more: list[FloatArray]) -> None:
         np.add(total, one, out=total)
 
 
-@np.errstate(all="ignore")
+@task
 def _keys(plan: Plan, X: FloatArray, G: FloatArray) -> Any:
     """The sums over the keys of a part."""
     fast = plan.fast(X, G)
@@ -394,13 +411,13 @@ def _keys(plan: Plan, X: FloatArray, G: FloatArray) -> Any:
     return keys
 
 
-@np.errstate(all="ignore")
+@task
 def _asked(plan: Plan, X: FloatArray, G: FloatArray, keys: Any) -> Asked:
     """The queries of a part read the keys of all parts, or under the mask of those before it."""
     fast = plan.fast(X, G)
     collected = plan.collected(fast, X, np.empty_like(X), np.empty_like(X))
     queries, kept = fast.nothing(2), fast.unanswered(len(X))
-    for block in fast.ask(len(X), fast.nothing(1) if keys is None else deepcopy(keys), queries, kept):
+    for block in fast.ask(len(X), fast.nothing(1) if keys is None else keys, queries, kept):
         collected.take(block)
     assert fast.bounds  # `fitted` was not told to leave it out
     return Asked(
@@ -408,13 +425,13 @@ def _asked(plan: Plan, X: FloatArray, G: FloatArray, keys: Any) -> Asked:
     )
 
 
-@np.errstate(all="ignore")
+@task
 def _replied(plan: Plan, X: FloatArray, G: FloatArray, asked: Asked, queries: Any, inverse: float) -> Replied:
     """The keys of a part read the queries of all parts, or under the mask of those after it."""
     fast = plan.fast(X, G)
     fast.remember(inverse)
-    collected = plan.collected(fast, X, asked.dX.copy(), asked.dX_bound.copy())
-    for block in fast.reply(len(X), fast.nothing(2) if queries is None else deepcopy(queries), asked.kept):
+    collected = plan.collected(fast, X, asked.dX, asked.dX_bound)
+    for block in fast.reply(len(X), fast.nothing(2) if queries is None else queries, asked.kept):
         collected.take(block)
     collected.finish()
     plan.problem.words.finite("the gradient on X", collected.dX)
