@@ -45,7 +45,7 @@ from reference.fast_qkv import (
     centres,
     check_choice,
     extremes,
-    fitted,
+    for_ranges,
     implementation,
     ranges_of,
 )
@@ -99,6 +99,8 @@ def fast_attention_gradient(
     run = Run(_dask(), progress)
     _check(run.dask.array.Array, X, W, G)
     check_choice(rtol, method, FUNCTION)
+    if not isinstance(progress, bool):
+        refuse(FUNCTION, "progress", f"is {reprlib.repr(progress)}", "True or False")
     problem = Problem(W, W_V, paper_scale(scale, X), causal, len(X), X.numblocks[0], words_of(FUNCTION))
     operands = (array.map_blocks(np.ascontiguousarray).to_delayed().ravel() for array in (X, G))
     parts = list(zip(*operands, strict=True))
@@ -107,12 +109,12 @@ def fast_attention_gradient(
     nothing = np.empty((0, X.shape[1]), W.dtype)  # (0, d)
     head = problem.head(nothing, nothing, values)
     by = implementation([head], method)
-    make, chosen = fitted(by, [ranges], rtol, polynomial, method, problem.words)
+    make, chosen = for_ranges(by, [ranges], rtol, polynomial, method, problem.words)
     plan = Plan(problem, make, ranges, values, largest)
 
     dX, dX_bound, sums, whys = _gradient(run, plan, by.take_in, parts, X.chunks[0])
     fast = make(head, ranges)
-    assert fast.bounds  # which `fitted` was not told to leave out
+    assert fast.bounds  # which `for_ranges` was not told to leave out
     fast.bounds.why = next(filter(None, whys), "")
     collected = plan.collected(fast, nothing, dX, dX_bound)
     _add_each(collected.totals, sums)
@@ -419,7 +421,7 @@ def _asked(plan: Plan, X: FloatArray, G: FloatArray, keys: Any) -> Asked:
     queries, kept = fast.nothing(2), fast.unanswered(len(X))
     for block in fast.ask(len(X), fast.nothing(1) if keys is None else keys, queries, kept):
         collected.take(block)
-    assert fast.bounds  # `fitted` was not told to leave it out
+    assert fast.bounds  # `for_ranges` was not told to leave it out
     return Asked(
         collected.dX, collected.dX_bound, queries, kept, collected.totals, fast.largest_inverse, fast.bounds.why
     )

@@ -240,11 +240,11 @@ def prepare(
     check_choice(rtol, method, words.function)
     by = implementation(heads, method)
     ranges = [by.measure(head, words) for head in heads]
-    make, chosen = fitted(by, ranges, rtol, polynomial, method, words, certify)
+    make, chosen = for_ranges(by, ranges, rtol, polynomial, method, words, certify)
     return [make(head, r) for head, r in zip(heads, ranges, strict=True)], chosen
 
 
-def fitted(
+def for_ranges(
     by: type[Fast], ranges: list[Ranges], rtol: Any, polynomial: Any, method: Method, words: Any, certify: bool = True
 ) -> tuple[Callable[[Head, Ranges], Fast], ExpPolynomial]:
     """What makes heads with these ranges, and the polynomial that they share."""
