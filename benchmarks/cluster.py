@@ -13,7 +13,7 @@ import resource
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from math import ceil
+from math import ceil, log
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -24,7 +24,8 @@ from distributed import Client, LocalCluster
 from numpy.lib import format as npy
 
 from benchmarks.harness import machine
-from reference.distributed import fast_attention_gradient, from_npy
+from proofs_checks.recorded import identified
+from reference.distributed import FAN_IN, fast_attention_gradient, from_npy
 from reference.low_rank import rank
 from reference.polynomial import taylor
 
@@ -57,7 +58,7 @@ FIGURES: dict[str, Any] = {"seconds": 0.0, "worker_bytes": 0, "client_bytes": 0}
 def run(
     rows: Annotated[int, typer.Option(help="n.")] = 8_000_000,
     d: Annotated[int, typer.Option(help="Dimensions.")] = 8,
-    part: Annotated[int, typer.Option(help="Rows of a part.")] = 2**19,
+    part: Annotated[int, typer.Option(help="Rows of a part.")] = 2**18,
     workers: Annotated[int, typer.Option(help="Processes of one thread each.")] = 2,
     memory: Annotated[float, typer.Option(help="GiB that each may take.")] = 4.0,
     causal: Annotated[bool, typer.Option(help="Under the causal mask.")] = False,
@@ -68,7 +69,8 @@ def run(
     known = load(file) if file.exists() else []
     others = [one for one in known if replace(one, **FIGURES) != replace(taken, **FIGURES)]
     taken_now = sorted([*others, taken], key=lambda one: (one.causal, one.rows, one.part))
-    found = {"machine": machine(), "taken": [asdict(one) for one in taken_now]}
+    about = machine() | {"sources": identified("reference.distributed")}
+    found = {"machine": about, "taken": [asdict(one) for one in taken_now]}
     file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     typer.echo(taken)
 
@@ -129,20 +131,20 @@ class Site:
     hop: float = 0.01  # seconds from the end of a task to the start of the one that waits for it
 
 
-def plan(rows: int, site: Site, taken: list[Taken]) -> dict[str, float]:
+def plan(rows: int, site: Site, taken: list[Taken], causal: bool = False) -> dict[str, float]:
     """Seconds of each thing that takes time, and GiB of each machine, from the shortest and the longest measured.
 
     Time and memory of a worker grow with its rows on the line through both. What is assumed is in `site`.
     """
-    less, *_, more = sorted((one for one in taken if not one.causal), key=lambda one: one.rows)
+    less, *_, more = sorted((one for one in taken if one.causal == causal), key=lambda one: one.rows)
     d, parts = more.d, ceil(rows / more.part)
     each, of_machine = rows / site.machines / site.workers, rows / site.machines
-    state = 8 * rank(d, DEGREE + 1) * (d + 7)  # bytes of the sums over a side, at most
+    state = 8 * rank(d, DEGREE + 1) * (d + 7) / site.network  # for the sums over a side to travel, at most
+    hops = parts if causal else 2 * ceil(log(parts, FAN_IN))  # one after the other: a scan, or up the tree and down
     return {
         "computing": line(each, less, more, "seconds"),
         "reading X and G three times": 3 * 2 * 8 * d * of_machine / site.disk,
-        "sums, through one machine": 2 * 2 * parts * state / site.network,  # up and down, of both sides
-        "two scans, under the mask": 2 * parts * (site.hop + state / site.network),
+        "waiting for sums": 2 * hops * (site.hop + (1 if causal else FAN_IN) * state),  # of keys, and of queries
         "GiB of a machine": site.workers * line(each, less, more, "worker_bytes") / GIB,
     }
 
@@ -167,11 +169,12 @@ def show_plan(
     rows: Annotated[int, typer.Option(help="n.")] = 10**9,
     machines: Annotated[int, typer.Option(help="How many.")] = 64,
     memory: Annotated[float, typer.Option(help="GiB of each.")] = 16.0,
+    causal: Annotated[bool, typer.Option(help="Under the causal mask.")] = False,
     file: Annotated[Path, typer.Option(help="What was measured.")] = RESULTS,
 ) -> None:
     """Say what n rows would take."""
     site = Site(machines=machines, memory=memory)
-    typer.echo(said(plan(rows, site, load(file)), site))
+    typer.echo(said(plan(rows, site, load(file), causal), site))
 
 
 def table(taken: list[Taken]) -> str:
@@ -186,7 +189,9 @@ def table(taken: list[Taken]) -> str:
 
 def page(text: str, taken: list[Taken]) -> str:
     """docs/cluster.md with these figures."""
-    blocks = {"measured": table(taken), "plan": f"```text\n{said(plan(10**9, Site(), taken), Site())}\n```"}
+    plans = [said(plan(10**9, Site(), taken, causal), Site()) for causal in (False, True)]
+    both = "```text\n{}\n\nunder the causal mask\n\n{}\n```".format(*plans)
+    blocks = {"measured": table(taken), "plan": both}
     for name, block in blocks.items():
         pattern = re.compile(rf"(<!-- cluster: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text = pattern.sub(lambda found, block=block: f"{found[1]}{block}\n{found[2]}", text)  # type: ignore[misc]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference
+from benchmarks import cluster as measured
 from reference import AltgradError, distributed
 from reference.certificate import BINS
 from reference.chain_rule import Collected
@@ -348,3 +351,60 @@ def test_a_cluster_gives_the_numbers_of_one_process(client: Client, capsys: pyte
         with pytest.raises(AltgradError, match="smaller scores or a larger rtol"):
             fast_attention_gradient(*in_parts(case, 7), rtol=1e-15, method="antiderivative")
     assert "100% Completed" in capsys.readouterr().out
+
+
+# --- docs/cluster.md
+
+PAGE = measured.PAGE.read_text("utf-8")
+SHORT = measured.Taken(1000, 8, 2, 100, False, 3.0, measured.GIB, 0)
+LONG_RUN = measured.Taken(3000, 8, 2, 100, False, 5.0, 2 * measured.GIB, 0)
+MASKED = [replace(one, causal=True, seconds=2 * one.seconds) for one in (SHORT, LONG_RUN)]
+
+
+def test_the_example_of_the_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"<!-- run -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(example, {})
+    assert "100% Completed" in capsys.readouterr().out
+
+
+def test_the_page_has_the_figures_of_the_results() -> None:
+    assert measured.page(PAGE, measured.load(measured.RESULTS)) == PAGE
+    assert measured.page(PAGE, [SHORT, LONG_RUN, *MASKED]) != PAGE
+
+
+def test_the_plan_is_on_the_line_through_what_was_measured() -> None:
+    site = measured.Site(machines=10, workers=2, network=1e9, disk=1e9, hop=0.5)
+    found = measured.plan(40_000, site, [*MASKED, LONG_RUN, SHORT])
+    assert found["computing"] == pytest.approx(6.0)  # 2,000 rows a worker; 500 took 3 s and 1,500 took 5 s
+    assert found["GiB of a machine"] == pytest.approx(2 * 2.5)
+    assert found["reading X and G three times"] == pytest.approx(3 * 2 * 8 * 8 * 4000 / 1e9)
+    assert found["waiting for sums"] == pytest.approx(2 * 2 * 3 * 0.5, rel=1e-2)  # 400 parts: three levels of eight
+    masked = measured.plan(40_000, site, [*MASKED, LONG_RUN, SHORT], causal=True)
+    assert masked["computing"] == pytest.approx(12.0)
+    assert masked["waiting for sums"] == pytest.approx(2 * 400 * 0.5, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("site", "words"),
+    [
+        (measured.Site(), "What binds is computing; memory fits."),
+        (measured.Site(machines=1, memory=1), "memory does not fit into 1 GiB: take more machines."),
+        (measured.Site(hop=100), "What binds is waiting for sums"),
+        (measured.Site(disk=1), "What binds is reading X and G three times"),
+    ],
+)
+def test_the_plan_says_what_binds(site: measured.Site, words: str) -> None:
+    assert words in measured.said(measured.plan(40_000, site, [SHORT, LONG_RUN]), site)
+
+
+def test_the_benchmark_writes_what_it_reads(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    measured.write(tmp_path / "X.npy", 300_000, 2, rng)
+    X = np.load(tmp_path / "X.npy")
+    assert X.shape == (300_000, 2)
+    assert abs(X.mean()) < 0.01
+    assert abs(X.std() - 1) < 0.01
+    assert measured.peak() > X.nbytes
