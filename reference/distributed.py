@@ -106,8 +106,7 @@ def fast_attention_gradient(
     parts = list(zip(*operands, strict=True))
 
     ranges, values, largest = _measured(run, problem, parts, X.chunks[0])
-    nothing = np.empty((0, X.shape[1]), W.dtype)  # (0, d)
-    head = problem.head(nothing, nothing, values)
+    head = problem.whole(values)
     by = implementation([head], method)
     make, chosen = for_ranges(by, [ranges], rtol, polynomial, method, problem.words)
     plan = Plan(problem, make, ranges, values, largest)
@@ -116,7 +115,7 @@ def fast_attention_gradient(
     fast = make(head, ranges)
     assert fast.bounds  # which `for_ranges` was not told to leave out
     fast.bounds.why = next(filter(None, whys), "")
-    collected = plan.collected(fast, nothing, dX, dX_bound)
+    collected = plan.collected(fast, W[:0], dX, dX_bound)
     _add_each(collected.totals, sums)
     value, bound = collected.gradients()
     for operand in ("W", "W_V"):
@@ -229,6 +228,10 @@ class Problem:
         """Rows X as a part of a sequence of n."""
         return head_of(X, self.W, self.W_V, G, self.scale, self.causal, values, n or self.n, self.parts)
 
+    def whole(self, values: FloatArray) -> Head:
+        """The sequence without its rows."""
+        return self.head(self.W[:0], self.W[:0], values)
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -281,15 +284,16 @@ def _measured(run: Run, problem: Problem, parts: list[Any], lengths: Any) -> tup
     shared = run.task(problem)
     found = run.results(run.task(_extent)(shared, *part) for part in parts)
     _refuse_not_finite(found, lengths)
-    low_K, low_V = (np.min(ends, axis=0) for ends in ([e.low_K for e in found], [e.low_V for e in found]))  # (d,) both
-    high_K, high_V, values = (np.max([e[field] for e in found], axis=0) for field in (1, 3, 4))  # (d,) each
+    low_K, low_V = (np.min(ends, axis=0) for ends in zip(*((e.low_K, e.low_V) for e in found), strict=True))  # (d,)
+    high_K, high_V, values = (
+        np.max(ends, axis=0) for ends in zip(*((e.high_K, e.high_V, e.values) for e in found), strict=True)
+    )  # (d,) each
     middles = centres(low_K, high_K, low_V, high_V, problem.W.dtype)  # (d,) both
     of_both = run.results(run.task(_distances)(shared, *middles, *part) for part in parts)
     of_keys, of_queries = (
         [np.max(sizes, axis=0) for sizes in zip(*side, strict=True)] for side in zip(*of_both, strict=True)
     )
-    nothing = np.empty((0, len(problem.W)), problem.W.dtype)  # (0, d)
-    ranges = ranges_of(problem.head(nothing, nothing, values), (*middles, *of_keys), tuple(of_queries))
+    ranges = ranges_of(problem.whole(values), (*middles, *of_keys), tuple(of_queries))
     return ranges, values, problem.W.dtype.type(max(high_K.max(), -low_K.min()))
 
 
