@@ -356,9 +356,9 @@ def test_a_cluster_gives_the_numbers_of_one_process(client: Client, capsys: pyte
 # --- docs/cluster.md
 
 PAGE = measured.PAGE.read_text("utf-8")
-SHORT = measured.Taken(1000, 8, 2, 100, False, 3.0, measured.GIB, 0)
-LONG_RUN = measured.Taken(3000, 8, 2, 100, False, 5.0, 2 * measured.GIB, 0)
-MASKED = [replace(one, causal=True, seconds=2 * one.seconds) for one in (SHORT, LONG_RUN)]
+SHORT = measured.Taken(1000, 8, 2, 100, False, 9.0, 3.0, measured.GIB, 0)
+LONG_RUN = measured.Taken(3000, 8, 2, 100, False, 9.0, 5.0, 2 * measured.GIB, 0)
+MASKED = [replace(one, causal=True, worker_seconds=2 * one.worker_seconds) for one in (SHORT, LONG_RUN)]
 
 
 def test_the_example_of_the_page_runs(
