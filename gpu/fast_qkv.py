@@ -452,7 +452,7 @@ class Heads(Fast):
         far = or_infinite(by_moment * column + tau * np.abs(dQ))  # (H, b, d)
         bound = np.minimum(by_ratio * column, far) + more * column  # (H, b, d)
         inverse = largest_inverse(numbers.D, at.rho)
-        self._remember(inverse)
+        self.remember(inverse)
         ranges = self.ranges
         floor = self.bounds.floor(inverse, ranges.v.max(), ranges.dO.max(), ranges.k.max())
         return QuerySide(rows, self._shaped(dQ), self._shaped(self.bounds.whole(bound, dQ, floor)))

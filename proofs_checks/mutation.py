@@ -53,6 +53,7 @@ SUITES: Mapping[str, tuple[str, ...]] = {
     "chain_rule": ("tests/test_chain_rule.py", "tests/test_qkv.py"),
     "claims": ("tests/test_experiments.py",),
     "compiled": ("tests/test_compiled.py",),
+    "distributed": ("tests/test_distributed.py",),
     "error_bounds": ("tests/test_bounds.py", "tests/test_error_bounds.py"),
     "errors": ("tests/test_shapes.py",),
     "extensions": ("tests/test_theorems.py",),

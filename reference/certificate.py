@@ -79,6 +79,7 @@ class Head(NamedTuple):
     dO: Callable[[slice], FloatArray] | None = None  # (b, e)
     Q_error: Callable[[slice], FloatArray] | None = None  # (b, d)
     V_error: FloatArray | None = None  # (e,)
+    parts: int = 0  # of the sequence, where each is summed apart before all are added
 
 
 class Ranges(NamedTuple):
@@ -215,7 +216,7 @@ class Certificate:
     def gamma(self) -> float:
         """γ of the longest path of a gradient: monomials and weights, their sums, the sums over rows."""
         head, u = self.head, unit(self.head.dtype)
-        blocks_added = max(head.n, head.m) / self.step * 2.0**-53 / u
+        blocks_added = (max(head.n, head.m) / self.step + head.parts) * 2.0**-53 / u
         path = 6 * self.top + 2 * self.widest + self.top * (head.d + 3) + self.step + head.e + 20 + blocks_added
         return gamma(path, u)
 

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reference.certificate import Head, product_rounding, unit
-from reference.fast_qkv import Approximation, Fast, Method, QuerySide, approximation, prepare
+from reference.fast_qkv import Approximation, Fast, KeySide, Method, QuerySide, approximation, prepare
 from reference.masked_product import BLOCK, RunningSum, blocks
 from reference.polynomial import ExpPolynomial
 from reference.qkv import Wording, backward, forward
@@ -82,9 +82,9 @@ def attention(
     array([[1. , 0. ],
            [0.5, 0.5]])
     """
-    words = _words("attention")
+    words = words_of("attention")
     Q, V = _project(X, W, W_V, words)
-    return forward(Q, X, V, _paper_scale(scale, X), causal, words)
+    return forward(Q, X, V, paper_scale(scale, X), causal, words)
 
 
 @shapes(X="n d", W="d d", W_V="d d", G="n d")
@@ -118,9 +118,9 @@ def attention_gradient(
     >>> gradient.W  # the variance of X is 1, times X, summed
     array([[4.]])
     """
-    words = _words("attention_gradient")
+    words = words_of("attention_gradient")
     Q, V = _project(X, W, W_V, words)  # (n, d), (n, d)
-    d = backward(Q, X, V, G, _paper_scale(scale, X), causal, words)  # three of (n, d)
+    d = backward(Q, X, V, G, paper_scale(scale, X), causal, words)  # three of (n, d)
     return Gradient(
         X=words.finite("the gradient on X", d.Q @ W.T + d.K + d.V @ W_V.T),  # (n, d)
         W=words.finite("the gradient on W", X.T @ d.Q),  # (d, d)
@@ -153,8 +153,8 @@ def fast_attention(
     >>> bool((np.abs(fast.value - attention(X, np.eye(2) / 8, np.eye(2))) <= fast.bound).all())
     True
     """
-    words = _words("fast_attention")
-    head = _head(X, W, W_V, None, _paper_scale(scale, X), causal)
+    words = words_of("fast_attention")
+    head = _head(X, W, W_V, None, paper_scale(scale, X), causal)
     fast, chosen = prepare([head], rtol, polynomial, "differentiate", words)
     output, bound = np.empty_like(X), np.empty_like(X)  # (n, d) both
     for rows, value, error in fast[0].output():
@@ -195,8 +195,8 @@ def fast_attention_gradient(
     >>> bool((np.abs(fast.value.X - exact.X) <= fast.bound.X).all())
     True
     """
-    words = _words("fast_attention_gradient")
-    head = _head(X, W, W_V, G, _paper_scale(scale, X), causal)
+    words = words_of("fast_attention_gradient")
+    head = _head(X, W, W_V, G, paper_scale(scale, X), causal)
     fast, chosen = prepare([head], rtol, polynomial, method, words)
     value, bound = _collect(fast[0], X, W, W_V)
     for operand in ("X", "W", "W_V"):
@@ -206,8 +206,15 @@ def fast_attention_gradient(
 
 def _head(X: FloatArray, W: FloatArray, W_V: FloatArray, G: FloatArray | None, scale: float, causal: bool) -> Head:
     """Attention of a sequence as one head, with what rounding does to X W and X W_V."""
-    (n, d), lost = X.shape, _lost(X)
-    V_errors = [(np.abs(X[rows]) @ np.abs(W_V)).max(axis=0) for rows in blocks(n)]
+    return head_of(X, W, W_V, G, scale, causal, largest_sums(X, W_V), len(X))
+
+
+def head_of(
+    X: FloatArray, W: FloatArray, W_V: FloatArray, G: FloatArray | None, scale: float, causal: bool,
+    values: FloatArray, n: int, parts: int = 0,
+) -> Head:  # fmt: skip
+    """The same of rows X of a sequence of n; `values` are the `largest_sums` of all."""
+    d, lost = X.shape[1], _lost(X)
     return Head(
         n, n, d, d, X.dtype, scale, causal,
         Q=lambda rows: X[rows] @ W,
@@ -215,8 +222,16 @@ def _head(X: FloatArray, W: FloatArray, W_V: FloatArray, G: FloatArray | None, s
         V=lambda rows: X[rows] @ W_V,
         dO=None if G is None else G.__getitem__,
         Q_error=lambda rows: lost * (np.abs(X[rows]) @ np.abs(W)) + float(np.finfo(X.dtype).tiny) * d,
-        V_error=lost * np.stack(V_errors).max(axis=0) + float(np.finfo(X.dtype).tiny) * d,
+        V_error=lost * values + float(np.finfo(X.dtype).tiny) * d,
+        parts=parts,
     )  # fmt: skip
+
+
+def largest_sums(X: FloatArray, W_V: FloatArray) -> FloatArray:
+    """The largest Σ_c |X_ic| |W_V|_cj of each column j. Shapes: X (n, d), W_V (d, d) -> (d,)."""
+    sums = [(np.abs(X[rows]) @ np.abs(W_V)).max(axis=0) for rows in blocks(len(X))]  # of (d,)
+    largest: FloatArray = np.stack(sums).max(axis=0)  # (d,)
+    return largest
 
 
 def _lost(X: FloatArray) -> float:
@@ -229,32 +244,71 @@ def _lost(X: FloatArray) -> float:
 
 def _collect(fast: Fast, X: FloatArray, W: FloatArray, W_V: FloatArray) -> tuple[Gradient, Gradient]:
     """The gradients on X, W, W_V and their bounds from the blocks of dQ, dK and dV."""
-    d, lost = X.shape[1], _lost(X)
-    dX, dX_bound = np.empty_like(X), np.empty_like(X)  # (n, d) both
-    dW, dW_V, dW_bound, dW_V_bound = (RunningSum(d, d, like=X) for _ in range(4))
-    at_once = min(BLOCK, fast.block)  # rows that are summed in their own precision
-    summed = lost + 2 * product_rounding(at_once + 4 + len(X) / at_once * 2.0**-53 / unit(X.dtype), X.dtype)
-    for block in fast.gradient():  # with bounds, which `prepare` was not told to leave out
-        rows, x, size = block.rows, X[block.rows], np.abs(X[block.rows])
+    collected = Collected(fast, X, W, W_V, max(X.max(), -X.min()), np.empty_like(X), np.empty_like(X))
+    for block in fast.gradient():
+        collected.take(block)
+    collected.finish()
+    return collected.gradients()
+
+
+class Collected:
+    """The gradients on rows X, and what these add to those on W and W_V, with the bounds on all of them.
+
+    `largest` is the largest |x| of the whole sequence; `dX` and `dX_bound` are (b, d), and filled in place.
+    """
+
+    def __init__(
+        self, fast: Fast, X: FloatArray, W: FloatArray, W_V: FloatArray, largest: Any, dX: FloatArray,
+        dX_bound: FloatArray,
+    ) -> None:  # fmt: skip
+        self.X, self.W, self.W_V, self.dX, self.dX_bound = X, W, W_V, dX, dX_bound
+        n, d, u = fast.head.n, X.shape[1], unit(X.dtype)
+        self.dW, self.dW_V, self.dW_bound, self.dW_V_bound = (RunningSum(d, d, like=X) for _ in range(4))
+        at_once = min(BLOCK, fast.block)  # rows that are summed in their own precision
+        self.lost = _lost(X)
+        additions = n / at_once + fast.head.parts
+        self.summed = self.lost + 2 * product_rounding(at_once + 4 + additions * 2.0**-53 / u, X.dtype)
+        self.spare = 1 + 2 * self.summed + 8 * u  # for the rounding of the bounds themselves
+        sizes = 2 + np.abs(W).max() + np.abs(W_V).max()
+        self.tiny = float(np.finfo(X.dtype).tiny) * n * d * sizes * (1 + largest)  # underflow
+
+    def take(self, block: QuerySide | KeySide) -> None:
+        """Take in a block that has bounds; that of the queries of some rows before that of their keys."""
+        rows, x, size = block.rows, self.X[block.rows], np.abs(self.X[block.rows])
         if isinstance(block, QuerySide):
-            dX[rows] = block.dQ @ W.T  # (b, d)
-            dX_bound[rows] = (block.dQ_bound + lost * np.abs(block.dQ)) @ np.abs(W).T  # (b, d)
-            _add(dW, x, block.dQ)
-            _add(dW_bound, size, block.dQ_bound + summed * np.abs(block.dQ))
+            self.dX[rows] = block.dQ @ self.W.T  # (b, d)
+            self.dX_bound[rows] = (block.dQ_bound + self.lost * np.abs(block.dQ)) @ np.abs(self.W).T  # (b, d)
+            _add(self.dW, x, block.dQ)
+            _add(self.dW_bound, size, block.dQ_bound + self.summed * np.abs(block.dQ))
         else:
-            dX[rows] += block.dK + block.dV @ W_V.T  # (b, d)
-            through_V = (block.dV_bound + lost * np.abs(block.dV)) @ np.abs(W_V).T  # (b, d)
-            dX_bound[rows] += block.dK_bound + through_V + lost * (np.abs(block.dK) + np.abs(dX[rows]))
-            _add(dW_V, x, block.dV)
-            _add(dW_V_bound, size, block.dV_bound + summed * np.abs(block.dV))
-    value = Gradient(X=dX, W=dW.total.astype(X.dtype), W_V=dW_V.total.astype(X.dtype))
-    spare = 1 + 2 * summed + 8 * unit(X.dtype)  # for the rounding of the bounds themselves
-    sizes = 2 + np.abs(W).max() + np.abs(W_V).max()
-    tiny = float(np.finfo(X.dtype).tiny) * len(X) * d * sizes * (1 + max(X.max(), -X.min()))  # underflow
-    for rows in blocks(len(X)):
-        dX_bound[rows] = or_infinite(dX_bound[rows] * spare + tiny)  # (b, d)
-    bounds = (or_infinite(b.total * spare + tiny).astype(X.dtype) for b in (dW_bound, dW_V_bound))
-    return value, Gradient(X=dX_bound, W=next(bounds), W_V=next(bounds))
+            self.dX[rows] += block.dK + block.dV @ self.W_V.T  # (b, d)
+            through_V = (block.dV_bound + self.lost * np.abs(block.dV)) @ np.abs(self.W_V).T  # (b, d)
+            sums = np.abs(block.dK) + np.abs(self.dX[rows])  # (b, d)
+            self.dX_bound[rows] += block.dK_bound + through_V + self.lost * sums
+            _add(self.dW_V, x, block.dV)
+            _add(self.dW_V_bound, size, block.dV_bound + self.summed * np.abs(block.dV))
+
+    def finish(self) -> None:
+        """Once all blocks are in, the bound on dX with its own rounding, and underflow."""
+        for rows in blocks(len(self.X)):
+            self.dX_bound[rows] = self._whole(self.dX_bound[rows])  # (b, d)
+
+    def gradients(self) -> tuple[Gradient, Gradient]:
+        """All gradients and their bounds."""
+        value = Gradient(X=self.dX, W=self._own(self.dW.total), W_V=self._own(self.dW_V.total))
+        W_bound, W_V_bound = (self._own(self._whole(b.total)) for b in (self.dW_bound, self.dW_V_bound))
+        return value, Gradient(X=self.dX_bound, W=W_bound, W_V=W_V_bound)
+
+    @property
+    def totals(self) -> list[FloatArray]:
+        """Of the gradients on W and W_V and of their bounds, not yet enlarged. Shapes: -> (d, d) each."""
+        return [self.dW.total, self.dW_V.total, self.dW_bound.total, self.dW_V_bound.total]
+
+    def _whole(self, bound: FloatArray) -> FloatArray:
+        return or_infinite(bound * self.spare + self.tiny)
+
+    def _own(self, total: FloatArray) -> FloatArray:
+        return total.astype(self.X.dtype)
 
 
 def _add(total: RunningSum, x: FloatArray, y: FloatArray) -> None:
@@ -263,11 +317,11 @@ def _add(total: RunningSum, x: FloatArray, y: FloatArray) -> None:
         total.add(x[rows], y[rows])
 
 
-def _words(function: str) -> Wording:
+def words_of(function: str) -> Wording:
     return Wording(function, Q="X W", K="X", V="(X W_V)", cotangent="G")
 
 
-def _paper_scale(scale: float | None, X: FloatArray) -> float:
+def paper_scale(scale: float | None, X: FloatArray) -> float:
     return 1 / X.shape[1] if scale is None else scale
 
 

@@ -60,6 +60,15 @@ class Scan(NamedTuple):
     sums: Groups  # (k̂, c), (l, c″), (k, c′)
 
 
+class Answered(NamedTuple):
+    """A chunk of queries that have read the keys."""
+
+    answer: QuerySide
+    inverse: float  # the largest 1/D
+    numbers: FloatArray  # (b, 4)
+    sums: Groups  # what they add to the sums that the keys read
+
+
 class Blas:
     """BLAS on one thread while ours run, for however many callers there are."""
 
@@ -210,45 +219,59 @@ class Compiled(Fast):
     def output(self) -> Iterator[Output]:
         with team() as threads:
             if self.head.causal:
-                for scans in self._scans(blocks(self.head.n, self.block), self._key_part, self._nothing(1), threads):
+                for scans in self._scans(blocks(self.head.n, self.block), self._key_part, self.nothing(1), threads):
                     yield from in_order(self._masked_output, scans, threads)
             else:
-                weighted = self._weighted(self._total(threads))
-                rows = chunks(self.head.n)
+                keys = self.nothing(1)
+                self.add_keys(self.head.m, keys)
+                weighted, rows = self._weighted(keys), chunks(self.head.n)
                 yield from in_order(lambda one: self._output_chunk(one, weighted), rows, threads)
 
-    def gradient(self, output: bool = False) -> Iterator[QuerySide | KeySide]:
+    def add_keys(self, n: int, keys: Groups) -> None:
         with team() as threads:
-            yield from self._by_scans(threads, output) if self.head.causal else self._by_totals(threads, output)
+            for sums in in_order(lambda rows: self._absorbed(self._key_part(rows), 1), chunks(n), threads):
+                self.take_in(keys, sums)
 
-    def _by_totals(self, threads: Team, output: bool) -> Iterator[QuerySide | KeySide]:
-        keys, queries = self._total(threads), self._nothing(2)
-        weighted, slopes = self._weighted(keys), self._slopes(keys)
-        rows = chunks(self.head.n)
-        for answer, inverse, sums in in_order(lambda r: self._query_chunk(r, weighted, slopes, output), rows, threads):
-            yield answer
-            self._remember(inverse)
-            queries = plus(queries, sums)
-        weighted, slopes = self._weighted(queries), self._slopes(queries)
-        yield from in_order(lambda r: self._key_chunk(r, weighted, slopes), chunks(self.head.m), threads)
-
-    def _by_scans(self, threads: Team, output: bool) -> Iterator[QuerySide | KeySide]:
-        kept = np.empty((self.head.n, 4), self.head.dtype)  # (n, 4), the numbers
-        every = list(blocks(self.head.n, self.block))
-        for scans in self._scans(every, self._key_part, self._nothing(1), threads):
-            for answer, inverse, numbers in in_order(lambda s: self._masked_query_chunk(s, output), scans, threads):
+    def ask(
+        self, n: int, keys: Groups, queries: Groups | None, kept: FloatArray, output: bool = False
+    ) -> Iterator[QuerySide]:
+        with team() as threads:
+            for answer, inverse, numbers, sums in self._answers(n, keys, queries is not None, output, threads):
                 yield answer
-                self._remember(inverse)
-                kept[answer.rows] = numbers
+                self.remember(inverse)
+                if queries:
+                    self.take_in(queries, sums)
+                if self.head.causal:
+                    kept[answer.rows] = numbers
 
+    def _answers(self, n: int, keys: Groups, added: bool, output: bool, threads: Team) -> Iterator[Answered]:
+        if self.head.causal:
+            for scans in self._scans(blocks(n, self.block), self._key_part, keys, threads):
+                yield from in_order(lambda scan: self._masked_query_chunk(scan, added, output), scans, threads)
+        else:
+            weighted, slopes = self._weighted(keys), self._slopes(keys)
+            yield from in_order(lambda rows: self._query_chunk(rows, weighted, slopes, output), chunks(n), threads)
+
+    def reply(self, n: int, queries: Groups, kept: FloatArray) -> Iterator[KeySide]:
+        with team() as threads:
+            yield from (
+                self._masked_replies(n, queries, kept, threads)
+                if self.head.causal
+                else self._replies(n, queries, threads)
+            )
+
+    def _replies(self, n: int, queries: Groups, threads: Team) -> Iterator[KeySide]:
+        weighted, slopes = self._weighted(queries), self._slopes(queries)
+        yield from in_order(lambda rows: self._key_chunk(rows, weighted, slopes), chunks(n), threads)
+
+    def _masked_replies(self, n: int, queries: Groups, kept: FloatArray, threads: Team) -> Iterator[KeySide]:
         def answered(rows: slice) -> Part:
-            x, unread = (
-                self._query_rows(rows),
-                np.zeros((rows.stop - rows.start, 4), self.head.dtype),
-            )  # (b, d), (b, 4)
+            x = self._query_rows(rows)  # (b, d)
+            unread = np.zeros((len(x), 4), self.head.dtype)  # (b, 4)
             return reversed_part(self._query_part(rows, x, kept[rows], unread[:, :1], unread[:, 1:3])[0])
 
-        for scans in self._scans(every[::-1], answered, self._nothing(2), threads):
+        every = list(blocks(n, self.block))
+        for scans in self._scans(every[::-1], answered, queries, threads):
             yield from in_order(self._masked_key_chunk, scans, threads)
 
     def _scans(
@@ -278,25 +301,23 @@ class Compiled(Fast):
         """Those that are read, of which there are fewer where R has an antiderivative of a higher degree."""
         return kernels.steps(self.d, self.degree), *self._features[1:]
 
-    def _nothing(self, side: int) -> Groups:
+    def nothing(self, side: int) -> Groups:
         """Empty sums over the keys (1) or the queries (2)."""
         moments = (3 if side == 1 else 2) if self.bounds else 0
         more = side if self.bounds else 0
         shapes = (self.k_top, 1 + self.e + more), (len(self.w_moment), moments), (self.k, more)
         return tuple(np.zeros(shape) for shape in shapes)  # type: ignore[return-value]
 
-    def _total(self, threads: Team) -> Groups:
-        """The sums over all keys."""
+    @staticmethod
+    def take_in(sums: Groups, more: Groups) -> None:
+        for total, part in zip(sums, more, strict=True):
+            np.add(total, part, out=total)
 
-        def absorbed(rows: slice) -> Groups:
-            part, sums = self._key_part(rows), self._nothing(1)
-            kernels.absorb(*self._features, part.x, part.groups, sums)
-            return sums
-
-        total = self._nothing(1)
-        for sums in in_order(absorbed, chunks(self.head.m), threads):
-            total = plus(total, sums)
-        return total
+    def _absorbed(self, part: Part, side: int) -> Groups:
+        """The sums over a chunk of keys (1) or queries (2)."""
+        sums = self.nothing(side)
+        kernels.absorb(*self._features, part.x, part.groups, sums)
+        return sums
 
     @cached_property
     def _group_weights(self) -> Groups:
@@ -427,25 +448,24 @@ class Compiled(Fast):
         numbers: FloatArray = kernels.numbers(*found, self._dO(rows))  # (b, 4)
         return numbers, self._query_part(rows, x, numbers, found[0][:, 1 + self.e :], found[1][:, 1:])
 
-    def _query_chunk(
-        self, rows: slice, weighted: Groups, slopes: FloatArray, output: bool
-    ) -> tuple[QuerySide, float, Groups]:
+    def _query_chunk(self, rows: slice, weighted: Groups, slopes: FloatArray, output: bool) -> Answered:
         x = self._query_rows(rows)
         found = kernels.read(*self._read_features, x, weighted)
         mean = self._output_of(x, rows, found) if output else None
-        _, (part, parts, largest) = self._asked(rows, x, found)
-        sums = self._nothing(2)
-        kernels.absorb(*self._features, x, part.groups, sums)
+        numbers, (part, parts, largest) = self._asked(rows, x, found)
+        sums = self._absorbed(part, 2)
         pulled = kernels.pull(self._features[0], self.step, x, part.factor, slopes)  # (b, d)
-        return self._answer_of(rows, pulled, parts, largest)._replace(output=mean), largest, sums
+        return Answered(self._answer_of(rows, pulled, parts, largest)._replace(output=mean), largest, numbers, sums)
 
-    def _masked_query_chunk(self, scan: Scan, output: bool) -> tuple[QuerySide, float, FloatArray]:
+    def _masked_query_chunk(self, scan: Scan, added: bool, output: bool) -> Answered:
         x = self._query_rows(scan.rows)
         found = self._masked_read(x, scan)
         mean = self._output_of(x, scan.rows, found) if output else None
         numbers, (part, parts, largest) = self._asked(scan.rows, x, found)
+        sums = self._absorbed(part, 2) if added else self.nothing(2)
         pulled = self._masked_pull(x, part.factor, scan)  # (b, d)
-        return self._answer_of(scan.rows, pulled, parts, largest)._replace(output=mean), largest, numbers
+        answer = self._answer_of(scan.rows, pulled, parts, largest)._replace(output=mean)
+        return Answered(answer, largest, numbers, sums)
 
     def _reply_of(self, rows: slice, found: Groups, pulled: FloatArray) -> KeySide:
         split, ranges = 1 + self.e, self.ranges

@@ -41,7 +41,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from importlib.util import find_spec
 from math import ceil, isfinite, log2
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -171,7 +171,7 @@ def _balance(q: float, k: float, dtype: np.dtype[Any]) -> float:
     return 2.0 ** min(max(power, -most), most)
 
 
-def _extremes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
+def extremes(operand: Callable[[slice], FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
     """The least and largest entry of each column, in float64."""
     lows, highs = zip(*((b.min(axis=0), b.max(axis=0)) for b in map(operand, blocks(n))), strict=True)
     return np.min(lows, axis=0).astype(np.float64), np.max(highs, axis=0).astype(np.float64)
@@ -237,20 +237,25 @@ def prepare(
     heads: list[Head], rtol: Any, polynomial: Any, method: Any, words: Any, certify: bool = True
 ) -> tuple[list[Fast], ExpPolynomial]:
     """The heads with one polynomial for all of them."""
-    if method not in METHODS:
-        refuse(words.function, "method", f"is {method!r}", "one of " + ", ".join(map(repr, METHODS)))
-    if rtol is not None:
-        check_rtol(rtol, words.function)
+    check_choice(rtol, method, words.function)
     by = implementation(heads, method)
     ranges = [by.measure(head, words) for head in heads]
+    make, chosen = for_ranges(by, ranges, rtol, polynomial, method, words, certify)
+    return [make(head, r) for head, r in zip(heads, ranges, strict=True)], chosen
+
+
+def for_ranges(
+    by: type[Fast], ranges: list[Ranges], rtol: Any, polynomial: Any, method: Method, words: Any, certify: bool = True
+) -> tuple[Callable[[Head, Ranges], Fast], ExpPolynomial]:
+    """What makes heads with these ranges, and the polynomial that they share."""
     widest = max(ranges, key=lambda r: r.scores)
     if not isfinite(widest.scores):
         refuse(words.function, f"scale {words.Q} {words.K}ᵀ (the scores)", "may overflow", "smaller operands or scale")
     B = widest.scores if polynomial is not None else widest.rounded_up()
     chosen = choose(B, rtol, polynomial, words)
     reach = B if 2 * widest.scores > B else widest.scores  # rounded up: nearby operands share one table of errors
-    more = chosen, reach, rtol, method, words, certify
-    return [by(head, r, *more) for head, r in zip(heads, ranges, strict=True)], chosen
+    shared = {"polynomial": chosen, "scores": reach, "rtol": rtol, "method": method, "words": words}
+    return partial(by, **shared, certify=certify), chosen
 
 
 def implementation(heads: list[Head], method: Method) -> type[Fast]:
@@ -266,6 +271,14 @@ def implementation(heads: list[Head], method: Method) -> type[Fast]:
     from reference.compiled import Compiled  # noqa: PLC0415  # it takes a second, and needs this module
 
     return Compiled
+
+
+def check_choice(rtol: Any, method: Any, function: str) -> None:
+    """AltgradError for a method that there is not, or a tolerance that is no positive number."""
+    if method not in METHODS:
+        refuse(function, "method", f"is {method!r}", "one of " + ", ".join(map(repr, METHODS)))
+    if rtol is not None:
+        check_rtol(rtol, function)
 
 
 def check_rtol(rtol: Any, function: str) -> None:
@@ -320,7 +333,7 @@ class Fast:
         self._foresee()
         self.step = self._step()
         self.bounds = self._certificate(scores, rtol) if certify else None
-        self._largest_inverse = 0.0  # of the row sums so far
+        self.largest_inverse = 0.0  # of the row sums so far
 
     @property
     def block(self) -> int:
@@ -346,10 +359,17 @@ class Fast:
     @staticmethod
     def of_keys(head: Head, words: Any) -> tuple[FloatArray, FloatArray, FloatArray, float, FloatArray]:
         """Centre and middle; of K − centre the largest entries and norm, of V − middle the largest entries."""
-        centre, middle = centres(*_extremes(head.K, head.m), *_extremes(head.V, head.m), head.dtype)  # (d,), (e,)
+        centre, middle = centres(*extremes(head.K, head.m), *extremes(head.V, head.m), head.dtype)  # (d,), (e,)
+        return centre, middle, *Fast.distances(head, centre, middle, words)
+
+    @staticmethod
+    def distances(
+        head: Head, centre: FloatArray, middle: FloatArray, words: Any
+    ) -> tuple[FloatArray, float, FloatArray]:
+        """Of K − centre the largest entries and norm, of V − middle the largest entries."""
         k, longest_k = _sizes(lambda rows: words.finite(f"{words.K} − centre", head.K(rows) - centre), head.m)
         v = _largest(lambda rows: words.finite(f"{words.V} − middle", head.V(rows) - middle), head.m)  # (e,)
-        return centre, middle, k, longest_k, v
+        return k, longest_k, v
 
     @staticmethod
     def of_queries(head: Head, words: Any) -> tuple[FloatArray, float, FloatArray]:
@@ -403,10 +423,9 @@ class Fast:
 
     def output(self) -> Iterator[Output]:
         """The output, a block of rows at a time."""
-        keys = self._sums(1)
+        keys = self.nothing(1)
         if not self.head.causal:
-            for rows in blocks(self.head.m, self.step):
-                self._add(keys, self._key(rows))
+            self.add_keys(self.head.m, keys)
         for rows in blocks(self.head.n, self.step):
             query = self._query(rows)
             near = self._near(query, self._key(rows)) if self.head.causal else None
@@ -416,50 +435,64 @@ class Fast:
 
     def gradient(self, output: bool = False) -> Iterator[QuerySide | KeySide]:
         """Blocks of dQ, with those of the output if it is wanted, and after these blocks of dK and dV."""
-        yield from self._masked(output) if self.head.causal else self._unmasked(output)
+        keys, queries, kept = self.nothing(1), self.nothing(2), self.unanswered(self.head.n)
+        if not self.head.causal:
+            self.add_keys(self.head.m, keys)
+        yield from self.ask(self.head.n, keys, None if self.head.causal else queries, kept, output)
+        yield from self.reply(self.head.m, queries, kept)
 
-    def _unmasked(self, output: bool) -> Iterator[QuerySide | KeySide]:
-        keys, queries = self._sums(1), self._sums(2)
-        for rows in blocks(self.head.m, self.step):
+    # The three passes over the rows. Each takes rows 0 … n − 1 of what the head reads: the whole sequence, or a part
+    # of it (`distributed`) with the sums over the other parts.
+
+    def unanswered(self, n: int) -> FloatArray:
+        """Room for what is kept of n queries under the mask, none without. Shapes: -> (n, 4) or (0, 4)."""
+        return np.empty((n if self.head.causal else 0, len(Numbers._fields)), self.head.dtype)
+
+    def add_keys(self, n: int, keys: Any) -> None:
+        """Add n keys to the sums that the queries read."""
+        for rows in blocks(n, self.step):
             self._add(keys, self._key(rows))
-        for rows in blocks(self.head.n, self.step):
-            query = self._query(rows)
-            read = self._read(query, keys)
-            numbers = self._numbers(rows, read, self._moment(query, keys))
-            mean = self._mean(query, rows, read, numbers.moment) if output else None
-            query, facts, at = self._answered(query, rows, numbers)
-            self._remember(largest_inverse(numbers.D, at.rho) if at else 0.0)
-            answer = self._answer(rows, numbers, facts, at, read, self._pull(query, keys))
-            yield answer._replace(output=mean)
-            self._add(queries, query)
-        for rows in blocks(self.head.m, self.step):
-            key = self._key(rows)
-            yield self._reply(rows, self._read(key, queries), self._pull(key, queries))
 
-    def _masked(self, output: bool) -> Iterator[QuerySide | KeySide]:
-        keys, queries = self._sums(1), self._sums(2)
-        kept = np.empty((self.head.n, len(Numbers._fields)), self.head.dtype)
-        every = list(blocks(self.head.n, self.step))
-        for rows in every:
-            query, key = self._query(rows), self._key(rows)
-            near = self._near(query, key)
+    def ask(self, n: int, keys: Any, queries: Any, kept: FloatArray, output: bool = False) -> Iterator[QuerySide]:
+        """n queries read the sums over all keys, under the mask over those before them, and are added to `queries`.
+
+        Under the mask `keys` may take in the keys of these rows, and `kept` is filled for `reply`. None for `queries`
+        adds them nowhere.
+        """
+        for rows in blocks(n, self.step):
+            query = self._query(rows)
+            key = self._key(rows) if self.head.causal else None
+            near = self._near(query, key) if key else None
             read = self._read(query, keys, near)
             numbers = self._numbers(rows, read, self._moment(query, keys, near))
-            kept[rows] = np.hstack(numbers)
             mean = self._mean(query, rows, read, numbers.moment) if output else None
             query, facts, at = self._answered(query, rows, numbers)
-            self._remember(largest_inverse(numbers.D, at.rho) if at else 0.0)
+            self.remember(largest_inverse(numbers.D, at.rho) if at else 0.0)
             answer = self._answer(rows, numbers, facts, at, read, self._pull(query, keys, near))
             yield answer._replace(output=mean)
-            self._add(keys, key)
-        for rows in reversed(every):
-            query, key = self._query(rows), self._key(rows)
-            query, *_ = self._answered(query, rows, Numbers(*np.hsplit(kept[rows], len(Numbers._fields))))
-            near = self._near(query, key).transposed(query)
-            yield self._reply(rows, self._read(key, queries, near), self._pull(key, queries, near))
-            self._add(queries, query)
+            if queries:
+                self._add(queries, query)
+            if key:
+                kept[rows] = np.hstack(numbers)
+                self._add(keys, key)
 
-    def _sums(self, side: int) -> dict[str, RunningSum]:
+    def reply(self, n: int, queries: Any, kept: FloatArray) -> Iterator[KeySide]:
+        """n keys read the sums over all queries, under the mask over those after them.
+
+        Under the mask `queries` may take in the queries of these rows.
+        """
+        every = list(blocks(n, self.step))
+        for rows in reversed(every) if self.head.causal else every:
+            key, near, query = self._key(rows), None, None
+            if self.head.causal:
+                numbers = Numbers(*np.hsplit(kept[rows], len(Numbers._fields)))
+                query, *_ = self._answered(self._query(rows), rows, numbers)
+                near = self._near(query, key).transposed(query)
+            yield self._reply(rows, self._read(key, queries, near), self._pull(key, queries, near))
+            if query:
+                self._add(queries, query)
+
+    def nothing(self, side: int) -> Any:
         """Empty sums over the keys (1) or the queries (2)."""
         e, k_power = self.head.e, self.power_rows.stop - self.power_rows.start
         both = self.d + e if self.bounds else 0
@@ -471,6 +504,12 @@ class Fast:
         }
         kronecker = {"kronecker": RunningSum(self.k * (1 + e), self.head.d)} if self.method == "paper" else {}
         return sums | kronecker
+
+    @staticmethod
+    def take_in(sums: Any, more: Any) -> None:
+        """Add sums over other rows, in place."""
+        for name, total in sums.items():
+            total.total += more[name].total
 
     def _add(self, sums: dict[str, RunningSum], side: Side) -> None:
         features = side.features[: self.k].T  # (b, k)
@@ -588,9 +627,9 @@ class Fast:
         for_keys = self.bounds.for_keys(facts, at, numbers)
         return Side(query.x, query.features, y, *map(self._own, for_keys)), facts, at
 
-    def _remember(self, inverse: float) -> None:
+    def remember(self, inverse: float) -> None:
         """Of row sums whose queries the keys will answer."""
-        self._largest_inverse = max(self._largest_inverse, inverse)
+        self.largest_inverse = max(self.largest_inverse, inverse)
 
     def _own(self, array: FloatArray) -> FloatArray:
         return array.astype(self.head.dtype, copy=False)
@@ -623,5 +662,5 @@ class Fast:
     def _reply_floors(self) -> tuple[float, float]:
         """What underflow may have added to dK and to dV."""
         assert self.bounds
-        inverse, v, dO = self._largest_inverse, self.ranges.v.max(), self.ranges.dO.max()
+        inverse, v, dO = self.largest_inverse, self.ranges.v.max(), self.ranges.dO.max()
         return self.bounds.floor(inverse, v, dO, self.ranges.q.max()), self.bounds.floor(inverse, v, dO)

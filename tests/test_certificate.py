@@ -538,7 +538,7 @@ def certificate(dtype: Any = np.float64, **changed: Any) -> Certificate:
     def none(rows: slice) -> Any:
         raise AssertionError("no operand is read")
 
-    about: dict[str, Any] = {"Q_error": changed.pop("Q_error", None), "V_error": changed.pop("V_error", None)}
+    about = {name: changed.pop(name) for name in ("Q_error", "V_error", "parts") if name in changed}
     head = Head(5, 7, 2, 3, np.dtype(dtype), -1.5, False, none, none, none, **about)
     ranges = Ranges(
         centre=np.zeros(2), middle=np.zeros(3), balance=4.0, q=np.array([0.5, 3.0]), k=np.array([2.0, 0.25]),
@@ -551,12 +551,13 @@ def certificate(dtype: Any = np.float64, **changed: Any) -> Certificate:
     return Certificate(head, ranges, **options | changed)
 
 
+@pytest.mark.parametrize("parts", [0, 6])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gamma_is_that_of_the_documented_path(dtype: Any) -> None:
-    """N = 6t + 2k′ + t(d + 3) + b + e + 20, and one for each of 7/2 blocks in units of 2⁻⁵³."""
+def test_gamma_is_that_of_the_documented_path(dtype: Any, parts: int) -> None:
+    """N = 6t + 2k′ + t(d + 3) + b + e + 20, and one for each of 7/2 blocks and each part in units of 2⁻⁵³."""
     u = float(np.finfo(dtype).eps) / 2
-    N = 6 * 4 + 2 * 15 + 4 * (2 + 3) + 2 + 3 + 20 + 3.5 * 2.0**-53 / u
-    bounds = certificate(dtype)
+    N = 6 * 4 + 2 * 15 + 4 * (2 + 3) + 2 + 3 + 20 + (3.5 + parts) * 2.0**-53 / u
+    bounds = certificate(dtype, parts=parts)
     assert bounds.gamma == approximately(N * u / (1 - N * u))
     assert bounds.spare == approximately(1 + 4 * N * u / (1 - N * u) + 64 * u)
 

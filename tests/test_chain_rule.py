@@ -221,7 +221,7 @@ def layer(dtype: Any, n: int = 5, d: int = 2, seed: int = 0) -> tuple[Any, Any, 
     return X, W, W_V, [rng.normal(size=(n, d)).astype(dtype) for _ in range(3)]
 
 
-def blocks_of(parts: list[Any], bounds: list[Any], step: int) -> Any:
+def blocks_of(parts: list[Any], bounds: list[Any], step: int, joined: int = 0) -> Any:
     """What `_collect` reads of a head: its rows in blocks, those of the queries first."""
 
     def gradient() -> Iterator[Any]:
@@ -229,21 +229,23 @@ def blocks_of(parts: list[Any], bounds: list[Any], step: int) -> Any:
         yield from (QuerySide(r, parts[0][r], bounds[0][r]) for r in rows)
         yield from (KeySide(r, parts[1][r], parts[2][r], bounds[1][r], bounds[2][r]) for r in rows)
 
-    return SimpleNamespace(block=step, gradient=gradient)
+    return SimpleNamespace(block=step, gradient=gradient, head=SimpleNamespace(n=len(parts[0]), parts=joined))
 
 
-def by_hand(X: Any, W: Any, W_V: Any, parts: list[Any], bounds: list[Any], step: int) -> tuple[Gradient, Gradient]:
+def by_hand(
+    X: Any, W: Any, W_V: Any, parts: list[Any], bounds: list[Any], step: int, joined: int
+) -> tuple[Gradient, Gradient]:
     """The gradients by the chain rule, and the bounds on their errors term by term, in float64.
 
     Through a product goes the error of its first factor; the product adds γ of the sizes. Sums over rows take γ of the
-    rows at once, and of the blocks, in float64. Then the bounds' own rounding, and underflow.
+    rows at once, and of the blocks and the parts joined, in float64. Then the bounds' own rounding, and underflow.
     """
     (n, d), u, tiny = X.shape, unit(X.dtype), float(np.finfo(X.dtype).tiny)
     X, W, W_V, dQ, dK, dV = (a.astype(np.float64) for a in (X, W, W_V, *parts))
     bQ, bK, bV = (b.astype(np.float64) for b in bounds)
     at_once = min(step, BLOCK)
     lost = 2 * product_rounding(d + 4, parts[0].dtype)
-    summed = lost + 2 * product_rounding(at_once + 4 + n / at_once * 2.0**-53 / u, parts[0].dtype)
+    summed = lost + 2 * product_rounding(at_once + 4 + (n / at_once + joined) * 2.0**-53 / u, parts[0].dtype)
     dX = dQ @ W.T + dK + dV @ W_V.T
     of_X = np.zeros((n, d))
     of_W, of_W_V = np.zeros((d, d)), np.zeros((d, d))
@@ -264,15 +266,15 @@ def by_hand(X: Any, W: Any, W_V: Any, parts: list[Any], bounds: list[Any], step:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("n", "step"), [(5, 2), (5, 600), (700, 600)])
+@pytest.mark.parametrize(("n", "step", "joined"), [(5, 2, 0), (5, 600, 3), (700, 600, 0)])
 @pytest.mark.parametrize("size", [0.0, 1e-3, 1.0])
-def test_bounds_of_the_chain_rule_term_by_term(size: float, n: int, step: int, dtype: Any) -> None:
+def test_bounds_of_the_chain_rule_term_by_term(size: float, n: int, step: int, joined: int, dtype: Any) -> None:
     """Where dQ, dK and dV are exact all is rounding; where they are not, that hides in it."""
     X, W, W_V, parts = layer(dtype, n)
     for wrong in range(3):
         bounds = [np.full_like(part, size * (i == wrong)) for i, part in enumerate(parts)]
-        value, bound = chain_rule._collect(blocks_of(parts, bounds, step), X, W, W_V)
-        true, expected = by_hand(X, W, W_V, parts, bounds, step)
+        value, bound = chain_rule._collect(blocks_of(parts, bounds, step, joined), X, W, W_V)
+        true, expected = by_hand(X, W, W_V, parts, bounds, step, joined)
         for name in FIELDS:
             assert getattr(value, name).dtype == getattr(bound, name).dtype == dtype
             assert np.allclose(getattr(value, name), getattr(true, name), rtol=0, atol=n * 100 * unit(dtype))

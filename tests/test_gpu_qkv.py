@@ -73,7 +73,7 @@ def rounding_only(case: Case, polynomial: ExpPolynomial, method: Method) -> tupl
                 found = [(2, block.dK, block.dK_bound), (3, block.dV, block.dV_bound)]
             for i, value, bound in found:
                 values[i][block.rows], bounds[i][block.rows] = host((value, bound))
-        assert fast._largest_inverse > 0  # the keys know what underflow may have added
+        assert fast.largest_inverse > 0  # the keys know what underflow may have added
     return values, bounds
 
 
