@@ -10,6 +10,7 @@ NAMES = (  # in the order of the claims
     "rebuttal-table",
     "error-vs-n",
     "full-rank",
+    "bounded-entries",
     "any-loss",
     "depth",
     "real-model",

@@ -77,6 +77,11 @@ def _of_rank(B: float, columns: tuple[str, ...], reading: str) -> Form:
     return measured_form(conditions.full_rank_approximated, "full-rank", series, SIZES, reading=reading)
 
 
+def _of_entries(rows: str, scores: str, R: str, reading: str) -> Form:
+    series = Series(values=(rows,), over="d", where={"scores": scores, "R": R})
+    return measured_form(conditions.few_are_necessary, "bounded-entries", series, SIZES, reading=reading)
+
+
 def _of_depth(column: str, residual: str, reading: str) -> Form:
     series = Series(values=(column,), over="m", where={"residual": residual})
     return measured_form(conditions.grows_with_depth, "depth", series, SIZES, reading=reading)
@@ -221,6 +226,23 @@ STATEMENTS: tuple[Statement, ...] = (
                         ("regular", "rank/n", "largest error of a weight"),
                         "within the bounds that the theorem sets to entries (tried: |scores| ≤ 1, n = 120, d = 3)",
                     ),
+                ),
+            ),
+            Part(
+                kind="experiment",
+                name="bounded entries",
+                claim="what is assumed instead is that entries are bounded: few columns are then necessary (C.13)",
+                fault="gap",
+                consequence="A bound on entries bounds the scores only if d divides them, and then only if it is"
+                " o(√log n).",
+                forms=(
+                    _of_entries("all signs", "X W Xᵀ", "1", "R = 1, scores X W Xᵀ as C.6 prints them, all signs"),
+                    _of_entries("random signs", "X W Xᵀ", "1", "R = 1, scores X W Xᵀ, random signs"),
+                    _of_entries("uniform", "X W Xᵀ", "1", "R = 1, scores X W Xᵀ, uniform rows"),
+                    _of_entries(
+                        "all signs", "X W Xᵀ/d", "√d", "R = √d, scores X W Xᵀ/d as 1.2 prints them, all signs"
+                    ),
+                    _of_entries("all signs", "X W Xᵀ/d", "1", "R = 1, scores X W Xᵀ/d, all signs"),
                 ),
             ),
         ),

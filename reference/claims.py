@@ -15,6 +15,7 @@ __all__ = [
     "exact_columns",
     "faster_and_faster",
     "faster_than_all",
+    "few_are_necessary",
     "full_rank_approximated",
     "grows_with_depth",
     "halved",
@@ -97,6 +98,19 @@ def full_rank_approximated(figures: Figures) -> bool:
     """
     regular, share, *error = figures
     return bool(regular) and share <= 0.5 and max(error, default=0) <= 0.1
+
+
+def few_are_necessary(powers: Figures) -> bool:
+    r"""Fewer than √n columns are necessary, at the largest n (claim 3).
+
+    .. math:: \frac{\log \operatorname{rank}}{\log n_\text{last}} < \tfrac12
+
+    Figures: of a rank that no matrix is below which is close enough.
+
+    >>> few_are_necessary([0.6, 0.3]), few_are_necessary([0.4, 0.9])
+    (True, False)
+    """
+    return powers[-1] < 1 / 2
 
 
 def grows_with_depth(factors: Figures) -> bool:

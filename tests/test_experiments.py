@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from math import isfinite
+from math import atanh, comb, isfinite, log2, tanh
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,17 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from typer.testing import CliRunner
 
-from experiments import NAMES, experiment, full_rank, load, module_of, real_model, rebuttal_table, versus
+from experiments import (
+    NAMES,
+    bounded_entries,
+    experiment,
+    full_rank,
+    load,
+    module_of,
+    real_model,
+    rebuttal_table,
+    versus,
+)
 from experiments.experiment import REPETITION, Experiment
 from proofs_checks import claims, command_line, reproduce
 from proofs_checks.experiment import FOLDER, Data, ExperimentTrial, Series, committed, measured_form
@@ -27,6 +37,7 @@ from proofs_checks.verdict import JudgedForm, Verdict, part_verdict
 from reference import claims as conditions
 from reference import qkv
 from reference.errors import AltgradError
+from reference.polynomial import exp_polynomial
 
 WIDTH, LAYERS, HEADS = 8, 2, 2
 WORDS = ["[UNK]", *sorted(set(" ".join(real_model.texts()).split()))]
@@ -187,6 +198,7 @@ EDGES: list[tuple[Callable[[Any], bool], list[list[float]], list[list[float]]]] 
         [[4, 1, 2.01], [2, 8, 1, 4.01], [4, 4, 1, 2, 2.01], [1, 1, 1, 0.1, 0.51, 0.5, 0.5]],
     ),
     (conditions.full_rank_approximated, [[1, 0.5], [1, 0.1, 0.1]], [[0, 0.1], [1, 0.501], [1, 0.1, 0.101]]),
+    (conditions.few_are_necessary, [[0.499], [0.9, 0.1]], [[0.5], [0.1, 0.9]]),
     (conditions.grows_with_depth, [[3, 1.1]], [[3, 1.099]]),
     (conditions.within_a_tenth, [[1, 10]], [[10.001, 1]]),
     (conditions.smaller_part, [[0.1, 0.999]], [[1, 0.1]]),
@@ -333,6 +345,25 @@ def test_the_least_rank_is_exact_for_the_identity() -> None:
     """With rank k the root of n − k singular values remains, of the root of n."""
     assert full_rank.least_rank(np.eye(100), 0.1) == 99
     assert full_rank.least_rank(np.ones((5, 5)), 0.1) == 1
+
+
+@pytest.mark.parametrize(("d", "c"), [(4, 1.0), (6, 0.25), (7, 1 / 7), (6, 1e-3)])
+def test_the_power_that_all_signs_need_is_that_of_the_closed_form(d: int, c: float) -> None:
+    """Their singular values are tanh(c)^j, binom(d, j) times each; n^(−1/2) bounds those that can be left out."""
+    X = bounded_entries.all_signs(d, np.random.default_rng(0))
+    rank = sum(comb(d, j) for j in range(d + 1) if tanh(c) ** j > 2 ** (-d / 2))
+    assert bounded_entries.power(X, c) == pytest.approx(log2(rank) / d)
+
+
+def test_the_columns_of_a_polynomial_bring_f_within_the_error() -> None:
+    """By C.13, on scores that reach both ends of the range; one degree less has no such certificate."""
+    error, d = 2.0**-6, 4
+    X = bounded_entries.all_signs(d, np.random.default_rng(0))
+    S = X @ X.T / d
+    P = exp_polynomial(1.0, tanh(2 * atanh(error)))
+    assert bounded_entries.columns(1.0, d, error) == comb(d + P.degree, P.degree)
+    assert np.abs(full_rank.weights(P(S)) - full_rank.weights(np.exp(S))).max() <= error
+    assert bounded_entries.columns(65.0, d, error) is None
 
 
 def test_a_head_is_attention_with_its_gradient() -> None:
