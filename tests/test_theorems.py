@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,9 @@ from reference import error_bounds as bounds
 from reference import extensions, low_rank, polynomial
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "theorems.md"
+LOG2_N, WIDTH = 20, 20  # n = 2^20, d = log2 n
+DEEP = 4096  # bits: 32 layers magnify by 10^290
+GROWTH = (20, 64, 256, 1_000, 10_000, 100_000, 1_000_000)  # n = 2^…
 POWERS = (10, 20, 32, 64, 256, 1_000, 10_000, 100_000, 1_000_000)  # n = 2^…
 
 
@@ -114,6 +118,69 @@ def test_layer_norm_is_no_function_of_one_product() -> None:
     ]
     two = {layer_norm([Fraction(k), Fraction(1)]) for k in (-3, 0, 2, 7)}
     assert two == {(False, Fraction(1)), (True, Fraction(1))}
+
+
+def digits_needed(m: int, omega: arb) -> arb:
+    """log(1/ε) for an error of dL/dT_0 of |dL/dT_m|₁/100: n = 2^20, d = 20, ρ = L = L' = 1, scores over d, r = 0."""
+
+    def error(digits: arb) -> Any:
+        eta = (1 + (-digits).exp()).log() - (1 - (-digits).exp()).log()  # ln κ
+        return bounds.model_X_error(m, WIDTH, arb(1), omega, 1 / arb(WIDTH), eta, 1, 1, 0, arb(1), arb(0))
+
+    low, high = arb(0), arb(1)
+    while not error(high) <= arb(1) / 100:
+        low, high = high, 2 * high
+    for _ in range(40):
+        middle = ((low + high) / 2).mid()
+        low, high = (low, middle) if error(middle) <= arb(1) / 100 else (middle, high)
+    return high
+
+
+def exponent(log2_n: int, digits: arb) -> str:
+    return str(polynomial.rank_exponent(log2_n, 1, digits).str(3, radius=False))
+
+
+def rows_of_layers() -> list[str]:
+    """The table of what m layers need: by our recursion, and by a factor n d for each further layer."""
+    lines = []
+    with ctx.workprec(DEEP):
+        first = digits_needed(1, 1 / arb(WIDTH))
+        for m in (1, 2, 4, 8, 16, 32):
+            by_paper = first + (m - 1) * (arb(2) ** LOG2_N * WIDTH).log()
+            every = [digits_needed(m, 1 / arb(WIDTH)), digits_needed(m, arb(1)), by_paper]
+            lines.append(f"| {m} | {' | '.join(f'{power_of_ten(L)}, {exponent(LOG2_N, L)}' for L in every)} |")
+    return lines
+
+
+def power_of_ten(digits: arb) -> str:
+    return f"10^−{float(digits / arb(10).log()):.1f}"
+
+
+def rows_of_growing_depth() -> list[str]:
+    """The table of exponents for an m that grows with n."""
+    lines = []
+    for e in GROWTH:
+        log_n, by_poly = e * arb(2).log(), (1, arb(e).log() / arb(2).log(), e)
+        m = [arb(by_poly[0]), by_poly[1].sqrt(), by_poly[1], arb(by_poly[2])]
+        digits = [each * log_n for each in m] + [log_n + k * arb(e).log() for k in (arb(e).sqrt(), e)]
+        lines.append(f"| 2^{e} | {' | '.join(exponent(e, L) for L in digits)} |")
+    return lines
+
+
+@pytest.mark.parametrize("rows", [rows_of_layers, rows_of_growing_depth])
+def test_the_tables_of_layers_are_what_is_computed(rows: Callable[[], list[str]]) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    missing = [row for row in rows() if row not in text]
+    assert not missing, "\n".join(missing)
+
+
+def test_an_error_for_m_layers_brings_what_is_asked_and_no_smaller_one_does() -> None:
+    omega = 1 / arb(WIDTH)
+    with ctx.workprec(DEEP):
+        for digits, met in ((digits_needed(3, omega), True), (digits_needed(3, omega) - arb(1) / 1000, False)):
+            eta = 2 * (-digits).exp().atanh()  # ln κ for κ = (1 + ε)/(1 − ε)
+            found = bounds.model_errors(3, WIDTH, arb(1), omega, 1 / arb(WIDTH), eta, 1, 1, 0, arb(1), arb(0))
+            assert bool(found[0].dT <= 0.01) is met
 
 
 @pytest.mark.parametrize("residual", [0, 1])
