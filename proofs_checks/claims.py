@@ -213,6 +213,7 @@ STATEMENTS: tuple[Statement, ...] = (
         parts=(
             Part(
                 kind="experiment",
+                name="full rank",
                 claim="the method works on an attention matrix of full rank: it does not assume that its rank is low",
                 fault="gap",
                 consequence="What it needs is that scores are bounded: as they grow, f approaches a matrix that no"

@@ -1080,6 +1080,7 @@ STATEMENTS: tuple[Statement, ...] = (
                 forms=(
                     theorems.vanishes(theorems.AS_PRINTED, "g_v as printed, exact factors and forward pass"),
                     theorems.vanishes(theorems.KINK, theorems.ANY_RELU),
+                    theorems.vanishes(theorems.STEEP_LOSS, theorems.ANY_LOSS),
                     replace(
                         theorems.theorem(theorems.ONE_LAYER, theorems.ONE),
                         implication=f"{theorems.TO_POLY}. The same for dL/dW and dL/dW_V (own/theorem: one layer)",

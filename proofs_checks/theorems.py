@@ -514,6 +514,39 @@ def no_kink_with_residuals(n: int) -> Witness:
     return balanced(SmoothAround, n)
 
 
+class SteepLoss(Witness):
+    """The loss is ½ n^{2n} |T_1 − t|² with t the exact T_1, where it is least: dL/dT_1 and all gradients are 0."""
+
+    power = 2
+
+    def start(self, taken: Pass) -> Array:
+        difference = taken.states[-1] - self.exact_pass.states[-1]  # (n, d)
+        return np.asarray(arb(self.n) ** (self.power * self.n) * difference)
+
+
+class FlatLoss(SteepLoss):
+    """½ |T_1 − t|²."""
+
+    power = 0
+
+
+def by_turns(n: int, kind: type[Witness]) -> Witness:
+    """Rows (3, 1) and (1, 1) by turns as in `balanced`, W_V = W_g = I, φ(x) = x."""
+    made = kind.of(n, 2, X=[[3 - 2 * (i % 2), 1] for i in range(n)], scale=Fraction(1, 2))
+    I = ground_truth.balls(gaps.identity(2))  # noqa: E741
+    made.given = (Layer([ground_truth.balls([[1 / 8, 0], [0, 0]])], I, I),)
+    return made
+
+
+def steep_loss(n: int) -> Witness:
+    return by_turns(n, SteepLoss)
+
+
+def flat_loss(n: int) -> Witness:
+    """The same with ½ |T_1 − t|²."""
+    return by_turns(n, FlatLoss)
+
+
 class Growing(Witness):
     squared = True
     accuracy = 3  # of exp: f, whose entries are below 2/n, is within n^(−4)
@@ -837,6 +870,9 @@ INPUT_AS_PRINTED = FamilyTrial(
 )
 KINK = FamilyTrial(LARGEST_ERROR, error, kink, no_kink, "φ = tanh for ReLU", (4, 8, 16), ("n", "d"))
 KINK_AROUND = replace(KINK, witness=kink_with_residuals, control=no_kink_with_residuals)
+STEEP_LOSS = FamilyTrial(
+    LARGEST_ERROR, error, steep_loss, flat_loss, "n^0 for n^(2n) in the loss", (4, 8, 16), ("n", "d")
+)
 GROWTH = FamilyTrial(
     LARGEST_ERROR, error, many_layers, one_layer, "m = 1 for m = log2 n", (8, 16, 32), ("n", "d", "m")
 )
@@ -878,6 +914,10 @@ SECOND_WRITTEN = FamilyTrial(
 )
 SMALL = "an error of 1/poly(n) is below every constant for all large n"
 ANY_RELU = "g_t and g_v even as repaired in E.11 and G.3, forward pass with the same factors of f, φ = ReLU"
+ANY_LOSS = (
+    "g_t and g_v even as repaired in E.11 and G.3, forward pass with the same factors of f, φ(x) = x, the loss"
+    " ½ n^(2n) |T_m − t|², t the exact T_m: differentiable, as 3.1 asks"
+)
 ANY_PHI_SMOOTH = "|φ′| bounded, φ′ Lipschitz"
 BOUNDED_LAYERS = "|scores| ≤ B = o(log n) at every layer of the approximate pass"
 REPAIRED = "g_t and g_v as repaired in E.11 and G.3"
