@@ -1,6 +1,6 @@
 """Mutation testing of `reference/`: is a changed operator, number or condition noticed?
 
-The mutants are cosmic-ray's. Each is put to the kill suite of its module, a few test files, and where these let it
+The mutants are cosmic-ray's. Each is put to the test files of its module, one after another, and where all let it
 pass, to `altgrad verify` on statements whose checks use the function that was changed: one that exits with 0 both
 times has survived. This happens in copies of the project in a temporary folder; nothing here writes to the project.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import random
 import shlex
 import shutil
 import signal
@@ -46,6 +45,7 @@ CHECKS = frozenset({"proofs_checks.statements"})
 TIME_LIMIT = 1800.0  # seconds for an attempt that waits for ever
 INERT = {"name", "newline", "endmarker", "string"}  # nodes that no operator of cosmic-ray changes
 
+PINNED = "tests/test_pinned.py"  # for every module: what its own files had let pass
 SUITES: Mapping[str, tuple[str, ...]] = {
     "backend": ("tests/test_gpu.py",),
     "bounded": ("tests/test_bounded.py",),
@@ -97,10 +97,12 @@ class Mutant:
 
 
 def mutants(modules: Iterable[str], seed: int) -> Iterator[Mutant]:
-    """All mutants of the modules in an order that the seed draws; those that change no code are left out."""
+    """All mutants of the modules in an order that the seed draws; those that change no code are left out.
+
+    The place of each follows from itself: a change to one module leaves the mutants of the others in the sample.
+    """
     where = [(m, *position) for m in modules for position in _positions(source(m))]
-    random.Random(seed).shuffle(where)
-    for module, operator, occurrence in where:
+    for module, operator, occurrence in sorted(where, key=lambda one: fingerprint([seed, *one])):
         mutant = _made(module, operator, occurrence)
         if mutant is not None:
             yield mutant
@@ -204,16 +206,17 @@ def _looked_up() -> dict[str, set[str]]:
 
 @dataclass(frozen=True)
 class Attempt:
-    """The code of a module, changed or as it is, put to statements; to the module's tests if none are named."""
+    """The code of a module, changed or as it is, put to a file of tests or to statements."""
 
     module: str
     code: str
+    file: str = ""
     statements: tuple[str, ...] = ()
 
     @cached_property
     def key(self) -> str:
         """Where the result is stored; it changes with everything that the result can depend on."""
-        files = () if self.statements else ("tests/conftest.py", *SUITES[self.module])
+        files = ("tests/conftest.py", self.file) if self.file else ()
         roots = frozenset(file.removesuffix(".py").replace("/", ".") for file in files) or CHECKS
         project = {m: module_digest(m) for m in closure(roots)}
         return fingerprint([self.module, executed(self.code), files, self.statements, project, packages(roots)])
@@ -221,9 +224,9 @@ class Attempt:
     @property
     def command(self) -> str:
         options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
-        tests = ["pytest", *options, *SUITES[self.module]]
+        tests = ["pytest", *options, self.file]
         checks = ["proofs_checks", "verify", "--jobs", "1", *self.statements]
-        run = [sys.executable, "-m", *(checks if self.statements else tests)]
+        run = [sys.executable, "-m", *(tests if self.file else checks)]
         return f"ulimit -t {CPU_LIMIT} && {shlex.join(run)}"
 
 
@@ -357,17 +360,21 @@ def reasons() -> dict[str, str]:
 def mutate(book: Book, store: Store, sample: list[Mutant], jobs: int, seed: int, progress: Any) -> Mutation:
     """Put mutants to the tests and checks; what is stored is not tried again."""
     of_function = {function: tuple(bearing(book, function)) for function in {m.function for m in sample}}
-    tests = {m: Attempt(m.module, m.code) for m in sample}
-    checks = {m: Attempt(m.module, m.code, ids) for m in sample if (ids := of_function[m.function])}
+    files = {m.module: (*SUITES[m.module], PINNED) for m in sample}
+    tests = [
+        {m: Attempt(m.module, m.code, files[m.module][k]) for m in sample if k < len(files[m.module])}
+        for k in range(max(map(len, files.values()), default=0))
+    ]
+    checks = {m: Attempt(m.module, m.code, statements=ids) for m in sample if (ids := of_function[m.function])}
     put_to = {
         module: {id for m in checks if m.module == module for id in of_function[m.function]} for module in SUITES
     }
-    as_is = {module: [Attempt(module, source(module))] for module in {m.module for m in sample}}
+    as_is = {module: [Attempt(module, source(module), file) for file in some] for module, some in files.items()}
     for module, every in put_to.items():
         if every:
-            as_is[module].append(Attempt(module, source(module), tuple(sorted(every))))
+            as_is[module].append(Attempt(module, source(module), statements=tuple(sorted(every))))
     done: dict[str, Result] = {}
-    total = sum(map(len, as_is.values())) + len(tests)
+    total = sum(map(len, as_is.values())) + len(sample)
 
     def keep(attempt: Attempt, result: Result) -> None:
         done[attempt.key] = result
@@ -387,7 +394,7 @@ def mutate(book: Book, store: Store, sample: list[Mutant], jobs: int, seed: int,
     make((attempt for some in as_is.values() for attempt in some), "supports")  # what failed by itself is tried again
     sound = {module for module, some in as_is.items() if all(done[a.key].outcome == "supports" for a in some)}
     outcomes: dict[Mutant, Outcome] = {m: "supports" for m in sample if m.module in sound}
-    for attempts in (tests, checks):
+    for attempts in (*tests, checks):
         passed = [m for m, outcome in outcomes.items() if outcome == "supports" and m in attempts]
         total = max(total, len(done) + len(passed))
         make((attempts[m] for m in passed), "supports", "refutes")

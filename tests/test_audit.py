@@ -30,6 +30,7 @@ from proofs_checks.audit import (
 from proofs_checks.digest import module_digest
 from proofs_checks.judgement import Judgement, judge
 from proofs_checks.mutation import (
+    PINNED,
     ROOT,
     SUITES,
     Attempt,
@@ -214,6 +215,7 @@ def mutant(k: int) -> Mutant:
 
 
 MADE = tuple(map(mutant, range(1, 401)))
+SHAPES = "tests/test_shapes.py"
 
 
 @pytest.mark.parametrize(
@@ -252,12 +254,18 @@ def test_listed_survivors_do_not_count_and_must_survive(monkeypatch: pytest.Monk
 def test_every_module_has_a_kill_suite_that_exists() -> None:
     modules = {path.stem for path in (ROOT / "reference").glob("*.py")} - {"__init__"}
     assert modules == SUITES.keys()
-    assert all((ROOT / file).is_file() for suite in SUITES.values() for file in suite)
+    assert all((ROOT / file).is_file() for suite in (*SUITES.values(), (PINNED,)) for file in suite)
 
 
 def test_the_sample_follows_from_the_seed_and_changes_code() -> None:
     first, again, other = ([m.name for m in islice(mutants(["masked_product"], s), 5)] for s in (0, 0, 1))
     assert first == again != other
+
+
+def test_a_change_to_one_module_leaves_the_mutants_of_others_in_the_sample() -> None:
+    alone = [m.name for m in islice(mutants(["masked_product"], 0), 5)]
+    among = [m.name for m in mutants(["masked_product", "errors"], 0) if m.module == "masked_product"]
+    assert among[:5] == alone
 
 
 def test_what_changes_no_code_is_no_mutant() -> None:
@@ -269,8 +277,8 @@ def test_what_changes_no_code_is_no_mutant() -> None:
 def test_mutants_die_and_the_project_stays_as_it_is(tmp_path: Path) -> None:
     """The code as it is, one that crashes at import, and one whose shell is stopped by a signal: that says nothing."""
     before = source("shapes")
-    attempts = [Attempt("shapes", before), Attempt("shapes", before + "raise ValueError\n")]
-    attempts.append(Attempt("shapes", before + "import os\nos.kill(os.getppid(), 15)\n"))
+    attempts = [Attempt("shapes", code, SHAPES) for code in (before, before + "raise ValueError\n")]
+    attempts.append(Attempt("shapes", before + "import os\nos.kill(os.getppid(), 15)\n", SHAPES))
     found: dict[str, Result] = {}
     attempt_all(attempts, 2, lambda attempt, result: found.update({attempt.code: result}))
     assert [found[a.code].outcome for a in attempts] == ["supports", "refutes", "failed"]
@@ -286,7 +294,7 @@ def test_an_interruption_leaves_no_process_and_no_copy(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(mutation.Running, "result", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        attempt_all([Attempt("shapes", source("shapes"))], 1, lambda attempt, result: None)
+        attempt_all([Attempt("shapes", source("shapes"), SHAPES)], 1, lambda attempt, result: None)
     (one,) = started
     assert one.process.returncode is not None
     assert not one.copy.exists()
@@ -295,7 +303,7 @@ def test_an_interruption_leaves_no_process_and_no_copy(tmp_path: Path, monkeypat
 def test_what_failed_without_a_mutant_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A suite that fails by itself kills nothing; all else is tried once."""
     tried: list[str] = []
-    outcomes = iter(["refutes", "supports", "refutes"])
+    outcomes = iter(["refutes", "supports", "supports", "supports", "refutes"])
 
     def attempts(some: Any, jobs: int, finished: Any) -> None:
         for attempt in some:
@@ -310,15 +318,15 @@ def test_what_failed_without_a_mutant_is_tried_again(tmp_path: Path, monkeypatch
     assert (first.broken, first.made) == (("low_rank",), ())
     assert (second.broken, second.killed) == ((), 1)
     assert third == second
-    assert tried == [source("low_rank"), source("low_rank"), "x = 1"]
+    assert tried == [source("low_rank")] * 4 + ["x = 1"]
 
 
 def test_what_passes_the_tests_is_put_to_statements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[tuple[str, tuple[str, ...]]] = []
+    tried: list[tuple[str, str, tuple[str, ...]]] = []
 
     def attempts(some: Any, jobs: int, finished: Any) -> None:
         for attempt in some:
-            tried.append((attempt.code, attempt.statements))
+            tried.append((attempt.code, attempt.file, attempt.statements))
             wrong = attempt.code == "x = 1" or (attempt.code == "x = 2" and bool(attempt.statements))
             finished(attempt, Result("refutes" if wrong else "supports", examples=1))
 
@@ -327,7 +335,9 @@ def test_what_passes_the_tests_is_put_to_statements(tmp_path: Path, monkeypatch:
     sample = [replace(mutant(k), code=f"x = {k}") for k in (1, 2, 3)]
     found = mutation.mutate(Book.open("tests.planted"), Store(tmp_path), sample, 1, 0, lambda done, total: None)
     assert [m.code for m in found.survived] == ["x = 3"]
-    assert [code for code, statements in tried if statements] == [source("low_rank"), "x = 2", "x = 3"]
+    assert [code for code, _, statements in tried if statements] == [source("low_rank"), "x = 2", "x = 3"]
+    assert [file for code, file, _ in tried if code == "x = 3"] == [*SUITES["low_rank"], PINNED, ""]
+    assert [file for code, file, _ in tried if code == "x = 1"] == [SUITES["low_rank"][0]]
 
 
 # --- what is written
