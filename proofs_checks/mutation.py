@@ -57,7 +57,7 @@ SUITES: Mapping[str, tuple[str, ...]] = {
     "error_bounds": ("tests/test_bounds.py", "tests/test_error_bounds.py"),
     "errors": ("tests/test_shapes.py",),
     "extensions": ("tests/test_theorems.py",),
-    "fast_gradient": ("tests/test_fast_gradient.py",),
+    "fast_gradient": ("tests/test_fast_gradient.py", "tests/test_count.py"),
     "fast_qkv": ("tests/test_fast_qkv.py",),
     "fast_transformer": ("tests/test_fast_transformer.py",),
     "input_gradient": ("tests/test_input_gradient.py",),
@@ -133,8 +133,10 @@ def _made(module: str, operator: str, occurrence: int) -> Mutant | None:
     with suppress(SyntaxError):
         if executed(code) != executed_as_is(module):
             lines = list(zip(original.splitlines(), code.splitlines(), strict=False))
-            k = next((k for k, (old, new) in enumerate(lines) if old != new), 0)
+            k = next((k for k, (old, new) in enumerate(lines) if old.strip() and old != new), 0)
             before, after = (text.strip() for text in lines[k])
+            if before.startswith("@"):
+                after = "no decorator"
             return Mutant(module, k + 1, before, after, _enclosing(original, k + 1), code)
     return None
 
