@@ -64,4 +64,6 @@ def test_no_instance_breaks_it(address: Address, data: Any) -> None:
         assert not math.isnan(ratio), "a side is not a number"
         if ratio > 1:
             found = trial.confirm(check.claim, instance, "found by fuzzing")
-            pytest.fail(f"{check.claim.__name__}: {found or 'a suspicion that ball arithmetic does not confirm'}")
+            raise AssertionError(
+                f"{check.claim.__name__}: {found or 'a suspicion that ball arithmetic does not confirm'}"
+            )
