@@ -7,7 +7,7 @@ PYTHON ?= python3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test bench docs lint clean
+.PHONY: help verify test fuzz bench docs lint clean
 
 # A failed installation takes its target along, and so is tried again from the start.
 .DELETE_ON_ERROR:
@@ -22,6 +22,9 @@ verify: .venv/pyvenv.cfg ## put every statement on trial
 test: .venv/tests ## run the tests
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
+fuzz: .venv-fuzz/pyvenv.cfg ## search for failures with a coverage-guided engine: ten minutes, or ARGS='--minutes 60'
+	OPENBLAS_NUM_THREADS=1 .venv-fuzz/bin/python -m tests.fuzz $(ARGS)
+
 bench: .venv/bench ## time it beside PyTorch and others: five minutes, or half an hour with ARGS='--profile full'
 	.venv/bin/python -m benchmarks run $(ARGS)
 
@@ -34,7 +37,7 @@ lint: .venv/tests ## check style, format and types
 	.venv/bin/python -m mypy
 
 clean: ## remove the environment and everything else that was made here
-	rm -rf .venv .altgrad .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build docs/modules *.egg-info
+	rm -rf .venv .venv-fuzz .altgrad .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build docs/modules *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/pyvenv.cfg: pyproject.toml constraints.txt
@@ -55,6 +58,13 @@ clean: ## remove the environment and everything else that was made here
 .venv/docs: .venv/pyvenv.cfg
 	.venv/bin/python -m pip install --quiet --no-build-isolation -c constraints.txt -e '.[docs]'
 	touch $@
+
+# The engine needs an earlier Hypothesis, and so an environment of its own.
+.venv-fuzz/pyvenv.cfg: pyproject.toml constraints-fuzz.txt
+	$(if $(fault),$(error $(fault)))
+	$(PYTHON) -m venv --clear .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet -c constraints-fuzz.txt setuptools
+	.venv-fuzz/bin/python -m pip install --quiet --no-build-isolation -c constraints-fuzz.txt -e '.[fast]' filelock hypofuzz pytest
 
 # Why $(PYTHON) cannot make .venv; empty if it can.
 fault = $(shell \

@@ -61,6 +61,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return stored(folder)
 
 
+def test_four_processes_store_what_one_stores(tmp_path: Path, alone: dict[str, str]) -> None:
+    executed(tmp_path, Processes(4))
+    assert stored(tmp_path) == alone
+
+
 def test_two_workers_store_what_one_process_stores(tmp_path: Path, two: Client, alone: dict[str, str]) -> None:
     executed(tmp_path, Cluster(two))
     assert stored(tmp_path) == alone
