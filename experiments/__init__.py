@@ -14,6 +14,7 @@ NAMES = (  # in the order of the claims
     "any-loss",
     "depth",
     "real-model",
+    "train",
     "growing-d",
     "crossover",
     "versus",
