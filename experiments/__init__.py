@@ -15,6 +15,7 @@ NAMES = (  # in the order of the claims
     "depth",
     "real-model",
     "train",
+    "fine-tune",
     "growing-d",
     "crossover",
     "versus",
