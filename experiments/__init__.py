@@ -14,6 +14,8 @@ NAMES = (  # in the order of the claims
     "any-loss",
     "depth",
     "real-model",
+    "train",
+    "fine-tune",
     "growing-d",
     "crossover",
     "versus",

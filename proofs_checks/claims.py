@@ -53,7 +53,13 @@ def falling(figures: Sequence[float]) -> bool:
     return figures[-1] < figures[0] / 2
 
 
+def no_smaller(shares: Sequence[float]) -> bool:
+    """False: as large as with all layers, or larger."""
+    return min(shares) >= 1
+
+
 SIZES: Mapping[str, Claim] = {"nothing": all_zero, "a millionfold": a_millionfold}
+SHARES: Mapping[str, Claim] = {"no smaller": no_smaller, "a millionfold": a_millionfold}
 COURSES: Mapping[str, Claim] = {"a hundred times the first": hundredfold_growth, "a hundredth of it": hundredth_left}
 SPEED_UPS: Mapping[str, Claim] = {"half of the first": falling, "a millionfold": a_millionfold}
 
@@ -90,6 +96,16 @@ def _of_depth(column: str, residual: str, reading: str) -> Form:
 def _of_model(formula: Claim, column: str, replaced: str, degree: int, reading: str, role: Role = "printed") -> Form:
     series = Series(values=(column,), over="layer", where={"replaced": replaced, "degree": degree})
     return measured_form(formula, "real-model", series, SIZES, role=role, reading=reading)
+
+
+def _of_training(
+    formula: Claim, column: str, gradient: str, approximated: str, reading: str, step: int | None = None,
+    false: Mapping[str, Claim] = SIZES,
+) -> Form:  # fmt: skip
+    where: dict[str, object] = {"gradient": gradient, "approximated": approximated}
+    where |= {} if step is None else {"step": step}
+    series = Series(values=(column,), over="step", where=where)
+    return measured_form(formula, "train", series, false, reading=reading)
 
 
 def _of_width(formula: Claim, width: str, accuracy: str, reading: str, exponent: int | None = None) -> Form:
@@ -323,7 +339,10 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="the method can replace the backward pass of attention layers in an existing framework",
                 fault="gap",
                 consequence="The gradients are right at the degree that the scores ask for. Scores of trained heads"
-                " are so large that no rank that pays has that degree.",
+                " are so large that no rank that pays has that degree, and they grow in training: beyond its range P"
+                " falls where exp rises, so that with P for P′ (“paper”) a step that should lower a weight raises it,"
+                " and scores grow on. The derivative of the approximate model itself trains that model, which is not"
+                " the exact one.",
                 forms=(
                     measured_form(
                         conditions.within_a_tenth,
@@ -346,6 +365,37 @@ STATEMENTS: tuple[Statement, ...] = (
                         8,
                         "the same at degree 8, of rank 76,904,685",
                     ),
+                    _of_training(
+                        conditions.within_a_tenth,
+                        "gradient, %",
+                        "paper",
+                        "all layers, degree 4",
+                        "a small transformer's gradient within 10 % before it is trained, paper's method, degree 4",
+                        0,
+                    ),
+                    _of_training(
+                        conditions.within_a_tenth,
+                        "gradient, %",
+                        "paper",
+                        "all layers, degree 4",
+                        "the same throughout training",
+                    ),
+                    _of_training(
+                        conditions.within_a_tenth,
+                        "wrong, %",
+                        "paper",
+                        "all layers, degree 4",
+                        "at most 10 % wrong answers of that transformer after training, paper's method, degree 4",
+                        400,
+                    ),
+                    _of_training(
+                        conditions.within_a_tenth,
+                        "wrong, %",
+                        "differentiate",
+                        "all layers, degree 2",
+                        "the same with the derivative of the approximate model, degree 2",
+                        400,
+                    ),
                 ),
             ),
             Part(
@@ -354,7 +404,8 @@ STATEMENTS: tuple[Statement, ...] = (
                 claim="where precision matters, replacing only some of the layers is a remedy",
                 fault="gap",
                 consequence="It is one in that the error becomes smaller. It does not become small at a rank that"
-                " pays.",
+                " pays. In training it depends on which layers: the last one exact helped in every run, the first one"
+                " exact in few.",
                 forms=(
                     _of_model(
                         conditions.smaller_part,
@@ -372,6 +423,15 @@ STATEMENTS: tuple[Statement, ...] = (
                     ),
                     _of_model(
                         conditions.within_a_tenth, "embedding, %", "one layer", 2, "an error within 10 %, degree 2"
+                    ),
+                    _of_training(
+                        conditions.smaller_part,
+                        "wrong/all layers",
+                        "paper",
+                        "layer 1, degree 2",
+                        "fewer wrong answers after training, paper's method, degree 2, if the last layer is exact",
+                        400,
+                        SHARES,
                     ),
                 ),
             ),

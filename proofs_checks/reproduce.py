@@ -140,13 +140,17 @@ def plot(experiment: Experiment, found: Mapping[str, Any]) -> str:
     panels, file = experiment.panels, io.StringIO()
     with rc_context(STYLE):
         figure = Figure(figsize=(5.5 * len(panels), 4.2), layout="constrained")
-        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-            _draw(axes, panel, found["rows"])
+        each = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, panel, following in zip(each, panels, (*panels[1:], None), strict=True):
+            last = (
+                following is None or following.lines != panel.lines
+            )  # those with the same lines share what is beside
+            _draw(axes, panel, found["rows"], beside=last)
         figure.savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()
 
 
-def _draw(axes: Any, panel: Panel, rows: Iterable[Row]) -> None:
+def _draw(axes: Any, panel: Panel, rows: Iterable[Row], *, beside: bool) -> None:
     lines: dict[str, dict[float, list[float]]] = {}
     for row in rows:
         if row[panel.y] is not None:
@@ -165,9 +169,10 @@ def _draw(axes: Any, panel: Panel, rows: Iterable[Row]) -> None:
         axes.set_xscale("log", base=2)
     if "y" in panel.log:
         axes.set_yscale("log")
-    if panel.lines:
-        beside = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(lines) > MOST_INSIDE else {}
-        axes.legend(fontsize="small", frameon=False, **beside)
+    if panel.lines and len(lines) <= MOST_INSIDE:
+        axes.legend(fontsize="small", frameon=False)
+    elif panel.lines and beside:
+        axes.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _labelled(column: str, value: Any) -> str:

@@ -21,11 +21,13 @@ from experiments import (
     NAMES,
     bounded_entries,
     experiment,
+    fine_tune,
     full_rank,
     load,
     module_of,
     real_model,
     rebuttal_table,
+    train,
     versus,
 )
 from experiments.experiment import REPETITION, Experiment
@@ -34,8 +36,8 @@ from proofs_checks.experiment import FOLDER, Data, ExperimentTrial, Series, comm
 from proofs_checks.record import Check, Form, Part
 from proofs_checks.recorded import ROOT, identified
 from proofs_checks.verdict import JudgedForm, Verdict, part_verdict
+from reference import CrossEntropyLoss, qkv, transformer_gradient
 from reference import claims as conditions
-from reference import qkv
 from reference.errors import AltgradError
 from reference.polynomial import exp_polynomial
 
@@ -87,7 +89,7 @@ def small(tiny_model: Path) -> Callable[[str], tuple[Experiment, dict[str, Any]]
     def run(name: str) -> tuple[Experiment, dict[str, Any]]:
         if name not in made:
             chosen = load(name)
-            if name == "real-model":
+            if "model" in chosen.small:
                 chosen = replace(chosen, small={**chosen.small, "model": str(tiny_model)})
             made[name] = chosen, reproduce.reproduce(chosen, "small", 0)
         return made[name]
@@ -396,6 +398,115 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"hidden_act": "relu"}', encoding="utf-8")
     with pytest.raises(AltgradError, match="is no BERT with gelu"):
         real_model.Model(tmp_path)
+
+
+# --- training
+
+
+LAYERS_1_2 = (1, 2)
+
+
+@pytest.fixture(scope="module")
+def recalled() -> tuple[train.Weights, train.Batch]:
+    rng = np.random.default_rng(0)
+    weights = [*rng.normal(size=(8, 4, 4)) / 2, rng.normal(size=(4, 2))]
+    return weights, train.recall(rng, 3, 16, 2, 0.1)
+
+
+def slope(loss: Callable[[list[Any]], float], weights: list[Any], direction: list[Any]) -> float:
+    """Of the loss in that direction, by a central difference."""
+    ahead, back = ([W + h * D for W, D in zip(weights, direction, strict=True)] for h in (1e-5, -1e-5))
+    return (loss(ahead) - loss(back)) / 2e-5
+
+
+def product(x: list[Any], y: list[Any]) -> float:
+    return sum(float((a * b).sum()) for a, b in zip(x, y, strict=True))
+
+
+def test_what_is_asked_can_be_known_from_what_was_read() -> None:
+    batch = train.recall(np.random.default_rng(1), 5, 64, 2, 0.0)
+    rows = batch.X.reshape(5, 64, 4)
+    values = {(s, *row[:2]): row[2] for s, sequence in enumerate(rows) for row in sequence[:48]}
+    asked = [values[s, *row[:2]] > 0 for s, sequence in enumerate(rows) for row in sequence[48:]]
+    assert np.array_equal(asked, batch.labels)
+    assert not rows[:, 48:, 2].any()
+    assert np.array_equal(batch.X[batch.asked], rows[:, 48:].reshape(-1, 4))
+
+
+def test_sequences_do_not_see_each_other_and_the_exact_gradient_is_the_models(recalled: Any) -> None:
+    weights, batch = recalled
+    model = train.Model(weights, train.EXACT)
+    one_by_one = [0 * W for W in weights]
+    for X, labels in zip(np.split(batch.X, 3), np.split(batch.labels, 3), strict=True):
+
+        def loss(T: Any, labels: Any = labels) -> Any:
+            value, cotangent, found = CrossEntropyLoss(weights[-1], labels)(T[-4:])
+            return value, np.concatenate([0 * T[:-4], cotangent]), found
+
+        found = transformer_gradient(model.layers, np.ascontiguousarray(X), loss)
+        each = [getattr(layer, W) for layer in found.layers for W in ("W_Q", "W_K", "W_V", "W_g")]
+        one_by_one = [a + b / 12 for a, b in zip(one_by_one, [*each, found.loss["W_out"]], strict=True)]
+    assert all(np.allclose(a, b) for a, b in zip(model.gradient(batch), one_by_one, strict=True))
+
+
+@pytest.mark.parametrize("layers", [(1,), (2,), LAYERS_1_2])
+def test_differentiate_is_the_slope_of_the_loss_it_trains_and_paper_is_not(recalled: Any, layers: Any) -> None:
+    weights, batch = recalled
+    direction = [np.random.default_rng(2).normal(size=W.shape) for W in weights]
+
+    def of(method: Any) -> tuple[float, float]:
+        variant = train.Variant(method=method, layers=layers)
+        measured = slope(lambda Ws: train.Model(Ws, variant).tested(batch).loss, weights, direction)
+        return product(train.Model(weights, variant).gradient(batch), direction), measured
+
+    claimed, measured = of("differentiate")
+    assert claimed == pytest.approx(measured, rel=1e-6)
+    claimed, measured = of("paper")
+    assert claimed != pytest.approx(measured, rel=1e-5)
+
+
+def test_backward_only_leaves_the_loss_exact(recalled: Any) -> None:
+    weights, batch = recalled
+    backward = train.Model(weights, train.Variant(method="paper", layers=LAYERS_1_2, forward=False))
+    exact = train.Model(weights, train.EXACT)
+    assert backward.tested(batch) == exact.tested(batch)
+    assert not np.allclose(backward.gradient(batch)[0], exact.gradient(batch)[0])
+
+
+def test_the_first_step_has_the_length_of_the_rate_and_angles_are_in_degrees() -> None:
+    (moved,) = train.Adam([np.zeros(2)], 0.1).step([np.zeros(2)], [np.array([3.0, -1e-3])])
+    assert np.allclose(moved, [-0.1, 0.1], rtol=1e-3)
+    x, y = np.array([1.0, 0.0]), np.array([0.0, 2.0])
+    assert [train.angle(x, z) for z in (3 * x, x + y / 2, y, -x)] == pytest.approx([0, 45, 90, 180])
+
+
+@pytest.mark.parametrize(("method", "degree"), [("exact", 0), ("differentiate", 2), ("paper", 4)])
+def test_fine_tuning_takes_the_slope_of_its_loss(tiny_model: Path, method: str, degree: int) -> None:
+    bert = real_model.Model(tiny_model)
+    bert.weights = {name: W.astype(float) for name, W in bert.weights.items()}
+    rng = np.random.default_rng(0)
+    batch, _ = fine_tune.stretches(bert, passages=1, width=5, stride=20, tested=0.4, rng=rng)
+    weights = [bert.weights[f"encoder.layer.{LAYERS - 1}.{name}.weight"] for name in fine_tune.TRAINED]
+    weights, variant = [*weights, rng.normal(size=(WIDTH, 2))], fine_tune.Variant(method=method, degree=degree)
+    gradient = fine_tune.LastLayer(bert, weights, variant).gradient(batch)
+    for k, W in enumerate(weights):
+        direction = [np.zeros(V.shape) for V in weights]
+        direction[k] = rng.normal(size=W.shape)
+        measured = slope(lambda Ws: fine_tune.LastLayer(bert, Ws, variant).tested(batch)[0], weights, direction)
+        through_scores = method == "paper" and k < 2
+        assert (product(gradient, direction) == pytest.approx(measured, rel=1e-4, abs=1e-9)) is not through_scores
+
+
+def test_the_last_layer_is_that_of_the_model(tiny_model: Path) -> None:
+    bert = real_model.Model(tiny_model)
+    states, _ = bert.states(bert.tokens("it is a truth"))
+    weights = [bert.weights[f"encoder.layer.{LAYERS - 1}.{name}.weight"] for name in fine_tune.TRAINED]
+    weights.append(np.eye(WIDTH, 2, dtype=np.float32))
+    mean = states[LAYERS].mean(axis=0)
+    batch = fine_tune.Batch(states[LAYERS - 1][None], np.array([1]))
+    loss, wrong = fine_tune.LastLayer(bert, weights, fine_tune.EXACT).tested(batch)
+    assert loss == pytest.approx(float(np.log1p(np.exp(mean[0] - mean[1]))), rel=1e-4)
+    assert wrong == (100 if mean[0] >= mean[1] else 0)
 
 
 # --- the command
