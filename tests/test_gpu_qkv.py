@@ -423,7 +423,7 @@ def peak(n: int, causal: bool, method: Method) -> int:
 @pytest.mark.parametrize(("causal", "per_row"), [(False, 2), (True, 2 + 4 * 4)])
 def test_memory_does_not_grow_with_n(causal: bool, per_row: int, method: Method) -> None:
     """But for a byte for each entry that is looked at for NaN, and four numbers a row under the mask."""
-    n, more = 2**14, 2**16  # below, the rows of a sum that are still to be added up in pairs weigh more than the slope
+    n, more = 2**14, 2**16  # the rest, which does not grow with n, is small beside the slope
     peak(n, causal, method)  # what is made once and kept
     # 4 more, for what Python keeps of small objects that were freed: half of what one array (n, d) would take
     assert peak(more, causal, method) - peak(n, causal, method) <= (more - n) * (per_row + 4)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -11,7 +13,18 @@ import numpy as np
 import pytest
 from flint import arb
 
-from reference import AltgradError, bounded, chain_rule, error_bounds, fast_qkv, polynomial, softmax_attention
+from reference import (
+    AltgradError,
+    bounded,
+    chain_rule,
+    compiled,
+    error_bounds,
+    fast_qkv,
+    polynomial,
+    qkv,
+    row_bounds,
+    softmax_attention,
+)
 from reference.certificate import Head, product_rounding, unit
 from reference.fast_qkv import METHODS, Fast, Method, prepare
 from reference.masked_product import BLOCK, RunningSum
@@ -78,6 +91,27 @@ def test_as_much_of_Taylor_is_mixed_in_as_makes_it_positive_even_if_that_is_the_
 def test_the_bound_on_the_rank_is_above_the_rank(d: int, bound: int, digits: int) -> None:
     degree = polynomial.least_degree(float(bound), math.exp(-digits))
     assert polynomial.log_rank_bound(d, bound, digits) > math.log(math.comb(d + degree, degree))
+
+
+def test_the_tail_of_Taylor_is_bounded_by_a_geometric_series() -> None:
+    """|x| ≤ 1/2, g = 4: Σ_{k > 4} |x|^k/k! is at most (1/2)⁵/5! times 1/(1 − (1/2)/6), which is below e^{1/2}."""
+    found = taylor(4, 1.0).absolute_error(0.5)
+    assert found == pytest.approx(0.5**5 / 120 / (1 - 0.5 / 6), rel=1e-14)
+
+
+def test_no_degree_below_half_the_bound_is_looked_for() -> None:
+    assert polynomial.chebyshev_log_error(0, 0.1) <= -2
+    assert polynomial.degree_of_digits(0.1, 2) == 1
+
+
+def test_a_least_value_that_the_first_precision_cannot_tell_from_0_is_looked_at_more_closely() -> None:
+    third = Fraction(1, 3)
+    P = ExpPolynomial((third**2 + Fraction(1, 2**300), -2 * third, Fraction(1)), 1.0, "any")  # (x − 1/3)² + 2^{−300}
+    with polynomial._precision(bits := next(iter(polynomial._precisions(P, 1.0)))):
+        first = polynomial._least(polynomial._ratios(P, 1.0, bits))
+    assert not first > 0
+    assert not first <= 0
+    assert P.positive
 
 
 # --- bounds on rounding
@@ -147,6 +181,49 @@ def test_a_rank_too_large_is_refused_with_the_numbers_that_it_would_carry(
         pytest.raises(AltgradError, match=f" {2 * (widest * columns + 6 * 8)} numbers"),
     ):
         fast_of(method, 2, 1)
+
+
+def test_a_block_has_no_more_rows_than_numbers_allow() -> None:
+    fast = fast_of("paper", 20, 20)
+    with patch.object(fast_qkv, "LARGEST_BLOCK", 7 * fast.widest + 1):
+        assert fast._step() == 7
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_the_method_of_the_paper_carries_Kronecker_columns(method: Method) -> None:
+    assert ("kronecker" in fast_of(method, 2, 2).nothing(1)) == (method == "paper")
+
+
+def test_the_longest_key_is_rounded_up() -> None:
+    K = np.array([[3.0, 4.0], [-3.0, -4.0]])
+    head = Head(2, 2, 2, 2, np.dtype(np.float64), 1.0, False, K.__getitem__, K.__getitem__, K.__getitem__, None)
+    (fast,), _ = prepare([head], None, taylor(2, 32.0), "antiderivative", Wording("test"))
+    assert fast.ranges.longest_k * fast.ranges.balance >= 5 * (1 + 8 * unit(np.float64))
+
+
+def test_a_length_counts_for_the_part_above_from_a_millionth_below_its_edge() -> None:
+    one: Any = SimpleNamespace(longest_k=1.0, scores=1.0)
+    lengths = np.array([0.25 * (1 - share * 2.0**-20) for share in (1.5, 0.5)])
+    assert row_bounds.which_bin(lengths, 4, one).tolist() == [0, 1]
+
+
+def test_operands_of_exact_attention_are_checked() -> None:
+    with pytest.raises(AltgradError, match="K has shape"):
+        qkv.attention(np.ones((2, 2)), np.ones((2, 3)), np.ones((2, 2)), scale=1.0)
+
+
+def test_helpers_have_one_item_at_hand() -> None:
+    """Three of a team of two are drawn before the first result: one each, and the helper's next."""
+    drawn = []
+
+    def draw(i: int) -> int:
+        drawn.append(i)
+        return i
+
+    with ThreadPoolExecutor(1) as pool:
+        results = compiled.in_order(abs, map(draw, range(9)), compiled.Team(pool, 2))
+        next(results)
+        assert drawn == [0, 1, 2]
 
 
 def test_an_even_polynomial_that_is_not_Taylors_must_be_positive() -> None:
