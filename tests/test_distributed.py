@@ -17,7 +17,7 @@ from unittest.mock import patch
 import dask
 import numpy as np
 import pytest
-from dask.array import from_array
+from dask.array import from_array, from_zarr
 from distributed import Client, LocalCluster
 from distributed.diagnostics.plugin import SchedulerPlugin
 from hypothesis import given, settings
@@ -295,6 +295,20 @@ def test_files_travel_by_their_names(tmp_path: Path) -> None:
     np.save(tmp_path / "Y.npy", case[0][0])
     with pytest.raises(AltgradError, match=r"Y\.npy has shape \(2,\), needs \(n, d\)"):
         from_npy(tmp_path / "Y.npy", 128)
+
+
+def test_Zarr_goes_in_and_comes_out(tmp_path: Path) -> None:
+    """Dask reads and writes it: an array on disk gives the bits of one in memory, and the gradient can be stored."""
+    case = operands(300, 2)
+    X, W, W_V, G = in_parts(case, 128)
+    for name, array in (("X", X), ("G", G)):
+        array.to_zarr(tmp_path / name)
+    on_disk = (from_zarr(tmp_path / "X"), W, W_V, from_zarr(tmp_path / "G"))
+    assert on_disk[0].chunks == X.chunks
+    of_files, of_arrays = (fast_attention_gradient(*these, rtol=0.1) for these in (on_disk, (X, W, W_V, G)))
+    assert bits(of_files) == bits(of_arrays)
+    of_files.value.X.to_zarr(tmp_path / "dX")
+    np.testing.assert_array_equal(from_zarr(tmp_path / "dX").compute(), of_arrays.value.X.compute())
 
 
 def test_a_bar_shows_the_progress(capsys: pytest.CaptureFixture[str]) -> None:
