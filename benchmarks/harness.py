@@ -13,7 +13,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
@@ -145,16 +147,32 @@ def _status(line: str) -> int:
     return 1024 * int(kilobytes)
 
 
+TOGETHER, ALONE, APART = "all cores", "one process", "one process on each core, each all of the work"
+
+
 def quick_verify(comparison: Comparison) -> dict[str, Measured]:
-    """The time of the quick `verify`, of which nothing is stored yet."""
-    command = [sys.executable, "-m", "proofs_checks", "verify", "--fresh", "--jobs", str(THREADS)]
+    """The time of the quick `verify`, of which nothing is stored yet, by all cores and by one process.
+
+    Apart from each other so many processes finish so many whole runs: what these are slower than one is the machine's.
+    """
+    ways = {TOGETHER: (1, THREADS), ALONE: (1, 1), APART: (THREADS, 1)}  # runs at once, processes of each
+    return {
+        way: Measured((timed(partial(verify_runs, *how), perf_counter),), work=how[0]) for way, how in ways.items()
+    }
+
+
+def verify_runs(runs: int, jobs: int) -> None:
+    """So many runs at once, each in a folder of its own."""
+    command = [sys.executable, "-m", "proofs_checks", "verify", "--jobs", str(jobs)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with tempfile.TemporaryDirectory() as folder:
-        seconds = timed(
-            lambda: subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL),
-            perf_counter,
-        )
-    return {comparison.name: Measured((seconds,))}
+    with ExitStack() as stack:
+        folders = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(runs)]
+        started = [
+            subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) for folder in folders
+        ]
+        failed = [run.wait() for run in started]  # all end before their folders go
+        if any(failed):
+            raise RuntimeError("a run of verify failed")
 
 
 # --- a process for each comparison

@@ -8,7 +8,7 @@ from functools import partial
 
 from benchmarks import comparisons as c
 from benchmarks.contenders import PEERS
-from benchmarks.harness import Measured, Results, ratio, summary
+from benchmarks.harness import APART, TOGETHER, Measured, Results, ratio, summary
 
 Found = Mapping[str, Measured]  # a comparison's contenders
 Figures = tuple[float, ...]  # one for each round
@@ -131,7 +131,12 @@ def mebibytes(found: Found) -> Figures:
 
 
 def minutes(found: Found) -> Figures:
-    return tuple(value / 60 for value in found[c.VERIFY_NAME].values)
+    return tuple(value / 60 for value in found[TOGETHER].values)
+
+
+def lost_by_sharing(found: Found) -> Figures:
+    """How much longer one run by all cores takes than its share of as many runs apart from each other, in percent."""
+    return tuple(100 * (found[APART].work * r - 1) for r in ratio(found[TOGETHER], found[APART]))
 
 
 # --- targets
@@ -176,4 +181,6 @@ def targets() -> list[Target]:
         )
     )
     rows.append(Target(f"{c.VERIFY_NAME}: takes", c.VERIFY_NAME, minutes, 3, at_least=False, unit="minutes"))
+    name = f"{c.VERIFY_NAME}: lost by sharing the work"
+    rows.append(Target(name, c.VERIFY_NAME, lost_by_sharing, 10, at_least=False, unit="%"))
     return rows

@@ -180,6 +180,24 @@ def test_files_name_no_machine() -> None:
     assert os.uname().nodename not in map(str, about.values())
 
 
+def test_runs_of_verify_are_apart_and_have_to_succeed(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    class Run:
+        def __init__(self, command: list[str], **how: Any) -> None:
+            started.append((command[-2:], how["cwd"], list(Path(how["cwd"]).iterdir())))
+
+        def wait(self) -> int:
+            return len(started) - 2
+
+    monkeypatch.setattr("subprocess.Popen", Run)
+    harness.verify_runs(2, 1)
+    assert [(command, content) for command, _, content in started] == [(["--jobs", "1"], [])] * 2
+    assert len({folder for _, folder, _ in started}) == 2
+    with pytest.raises(RuntimeError, match="a run of verify failed"):
+        harness.verify_runs(1, 2)
+
+
 # ---------------------------------------------------------------------------------------------------------- targets
 
 
@@ -193,7 +211,13 @@ def made_up(profile: Profile = Profile.full) -> Results:
         }
         for x in comparisons.comparisons(profile)
     }
-    return results | {comparisons.VERIFY_NAME: {comparisons.VERIFY_NAME: Measured((150.0,))}}
+    return results | {
+        comparisons.VERIFY_NAME: {
+            harness.TOGETHER: Measured((150.0,)),
+            harness.ALONE: Measured((280.0,)),
+            harness.APART: Measured((290.0,), work=2),
+        }
+    }
 
 
 @pytest.mark.parametrize("profile", Profile)
@@ -252,6 +276,8 @@ def test_figures() -> None:
     assert targets.share(found) == (50, 100)
     tokens = {"n = 10": Measured((10, 20), work=10), "n = 20": Measured((30, 40), work=20)}
     assert targets.spread_of_time_per_token(tokens) == (1.5, 1)
+    runs = {harness.TOGETHER: Measured((165,)), harness.APART: Measured((300,), work=2)}
+    assert targets.lost_by_sharing(runs) == pytest.approx((10,))
 
 
 # ----------------------------------------------------------------------------------------------------------- report
