@@ -165,13 +165,17 @@ def met(address: Address, s: Statement, part: Part, form: Form, check: Check, e:
 
 
 def instance(check: Check, e: Evidence) -> dict[str, Any]:
-    """Operands or sizes on which a check was tried: where it came nearest to failing, or did; else a drawn layer."""
+    """Operands or sizes on which a check was tried: where it came nearest to failing, or did; else a drawn layer.
+
+    A proof draws nothing and holds for every layer: one of those that its equation admits is the instance.
+    """
     if e.extreme is not None and e.extreme.operands:
         return e.extreme.operands
     if e.counterexample is not None and e.counterexample.operands:
         return e.counterexample.operands
-    if isinstance(check.trial, PropertyTrial) and e.examples:
-        return drawn(check.trial)
+    trial = getattr(check.trial, "equation", check.trial)
+    if isinstance(trial, PropertyTrial) and (e.examples or trial is not check.trial):
+        return drawn(trial)
     return dict(zip(e.details[0], e.details[1], strict=False)) if len(e.details) > 1 else {}
 
 
