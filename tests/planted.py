@@ -23,6 +23,7 @@ from proofs_checks import softmax_attention, weight_gradient
 from proofs_checks.equation import EquationTrial
 from proofs_checks.inequality import BoundTrial
 from proofs_checks.instances import Instance, odd_scale, paper_scale
+from proofs_checks.proof import with_proofs
 from proofs_checks.record import Check, Claim, EvidenceKind, Form, Part, PartKind, Statement
 from proofs_checks.softmax_attention import LARGEST_VALUE
 from proofs_checks.symbols import Symbols
@@ -428,6 +429,7 @@ TRUE: tuple[Statement, ...] = (
     gradient("true/F.4", "W", weights.gradient_W),
     gradient("true/G.3", "W_V", weights.gradient_W_V),
     gradient("true/E.11", "X", input_gradient.gradient_X),
+    with_proofs(replace(gradient("true/proved", "W", weights.gradient_W), assumes=("n > 1",))),
     gradient("true/unstable", "W_V", unstable_gradient),
     answer("true/answer", right),
     answer("true/proof", right, evidence="proof", trial=OneCall(whole=True)),

@@ -169,6 +169,15 @@ def test_hypotheses_that_nothing_meets_are_a_fault(run: Run) -> None:
     assert found.faults("quick")
 
 
+def test_what_a_proof_proves_has_an_instance_that_meets_the_hypotheses(run: Run) -> None:
+    """A proof draws none: it is one that its equation admits."""
+    run.execute(("true/proved",), Processes(1), lambda done, total: None)
+    found = of(run, "true/proved")
+    assert [m.valid for m in found.met] == [300, 0]
+    assert all(m.instance["X"] for m in found.met)
+    assert not found.faults("quick")
+
+
 def test_borrowed_truth_is_a_fault(run: Run) -> None:
     found = replace(of(run), borrowed={"proofs_checks.x.truth": ["reference.low_rank"]})
     assert found.faults("quick") == ["proofs_checks.x.truth rests on reference.low_rank"]
