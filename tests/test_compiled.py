@@ -18,7 +18,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from flint import ctx
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
@@ -281,6 +281,7 @@ narrow = st.sampled_from((1.0, 0.1, 1e-3))
 def test_for_one_column_the_bounds_are_those_of_the_text(
     case: Case, polynomial: ExpPolynomial, method: Method
 ) -> None:
+    assume(np.ptp(case.V) or len(case.V) == 1)  # of equal values dQ is 0, and its bound underflow alone
     for ours, theirs, spare in own_bounds(case, polynomial, method):
         assert (ours <= theirs * spare).all()
         assert (theirs <= ours * spare).all()
