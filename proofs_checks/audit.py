@@ -155,8 +155,11 @@ def met(address: Address, s: Statement, part: Part, form: Form, check: Check, e:
     """For a check with hypotheses, of the statement, the form or the trial: an instance that meets them all.
 
     Hypotheses for large n alone, such as d = O(log n), hold or fail on no single instance: what the check has made
-    explicit of them is what the instance meets.
+    explicit of them is what the instance meets. A proof that draws nothing assumes what the other checks of its form
+    do: theirs is the instance.
     """
+    if check.kind == "proof" and not e.examples and any(c.kind != "proof" for c in form.checks):
+        return None
     own = (getattr(check.trial, "hypothesis", ""), form.reading if form.role == "hypothesis" else "")
     hypotheses = (*s.assumes, *(h for h in own if h))
     if not hypotheses or is_recorded(check.trial):
@@ -165,17 +168,13 @@ def met(address: Address, s: Statement, part: Part, form: Form, check: Check, e:
 
 
 def instance(check: Check, e: Evidence) -> dict[str, Any]:
-    """Operands or sizes on which a check was tried: where it came nearest to failing, or did; else a drawn layer.
-
-    A proof draws nothing and holds for every layer: one of those that its equation admits is the instance.
-    """
+    """Operands or sizes on which a check was tried: where it came nearest to failing, or did; else a drawn layer."""
     if e.extreme is not None and e.extreme.operands:
         return e.extreme.operands
     if e.counterexample is not None and e.counterexample.operands:
         return e.counterexample.operands
-    trial = getattr(check.trial, "equation", check.trial)
-    if isinstance(trial, PropertyTrial) and (e.examples or trial is not check.trial):
-        return drawn(trial)
+    if isinstance(check.trial, PropertyTrial) and e.examples:
+        return drawn(check.trial)
     return dict(zip(e.details[0], e.details[1], strict=False)) if len(e.details) > 1 else {}
 
 

