@@ -45,8 +45,8 @@ REASONS: dict[str, str] = {
         " take; from 2^17 on the time per token is the same within a tenth"
     ),
     "quick verify: takes": (
-        "some 340 s of one core, while the other is as busy, for balls and Hypothesis' examples: 170 s for two cores that"
-        " lose nothing; the rest is what sharing loses"
+        "some 340 s of one core, while the other is as busy, for balls and Hypothesis' examples: 170 s for two cores"
+        " that lose nothing; the rest is what sharing loses"
     ),
 }
 

@@ -20,6 +20,7 @@ from reference import (
     compiled,
     error_bounds,
     fast_qkv,
+    perturbation,
     polynomial,
     qkv,
     row_bounds,
@@ -237,3 +238,24 @@ def test_the_bounds_have_room_for_their_own_rounding() -> None:
     X, W = np.ones((2, 2)), np.ones((2, 2))
     collected = chain_rule.Collected(fast, X, W, W, 1.0, X, X)
     assert collected.spare - 1 >= 2 * collected.summed + 6 * u
+
+
+@pytest.mark.parametrize("rtol", [0.5, 0.1, 1e-6])
+def test_the_polynomial_for_a_tolerance_has_the_error_that_gives_it(rtol: float) -> None:
+    """Numerator and denominator of softmax are each off by r: (1 + r)/(1 − r) − 1 ≤ rtol for r = rtol/(2 + rtol)."""
+    r = fast_qkv.choose(1.0, rtol, None, Wording("test")).relative_error
+    assert (1 + r) / (1 - r) - 1 <= rtol * (1 + 2.0**-40)
+
+
+def test_a_row_sum_below_one_has_an_inverse_above_one() -> None:
+    one: Any = np.ones((1, 1))
+    facts = row_bounds.Facts(one, one, 0 * one, 0 * one, one, 0 * one, 0 * one, one, one)
+    errors = row_bounds.Errors(0 * one, 0 * one, 0 * one, 0 * one)
+    numbers = row_bounds.Numbers(one / 4, one, one, one)
+    fixed = row_bounds.Fixed(0.0, 2.0**-53, 1.0, 0.0, 2, 1, 1.0, 1.0, 1.0, 1.0)
+    assert row_bounds.coefficients(facts, errors, numbers, 0 * one, fixed).inverse == 4
+
+
+def test_how_far_scores_moved_counts_the_columns_of_stacked_operands() -> None:
+    Q, K = bounded.Bounded(np.ones((2, 1, 3))), bounded.Bounded(np.ones((2, 4, 3)))
+    assert (perturbation.scores_moved(Q, K, 1.0) >= 2 * 3 * np.finfo(np.float64).tiny).all()
